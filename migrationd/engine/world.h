@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The world as the engine sees it: time, hypervisor, peers, cluster manager, journal. The real one is in io/,
+// the simulated one in tests/sim/. Everything is asynchronous and single-threaded: an implementation calls
+// back on the engine's own loop, never from inside the call that asked. Every callback comes exactly once,
+// also on failure; every wait behind it has a deadline of the implementation's own.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "migrationd/base/clock.h"
+#include "migrationd/base/ids.h"
+#include "migrationd/base/result.h"
+#include "migrationd/handoff/handoff.h"
+#include "migrationd/wire/peer-message.h"
+
+namespace migrationd::engine {
+
+template <class T>
+using Callback = std::function<void(T)>;
+
+// ---------------------------------------------------------------- time
+
+using TimerId = std::uint64_t;
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual Instant now() const = 0;
+  /// Calls back once, `after` from now, unless cancelled. Ids are never 0.
+  virtual TimerId schedule(Milliseconds after, std::function<void()> call) = 0;
+  virtual void cancel(TimerId id) = 0;
+};
+
+// ---------------------------------------------------------------- hypervisor
+
+/// A domain as the hypervisor shows it, from memory.
+struct DomainView {
+  std::string name;
+  handoff::Here here = handoff::Here::unknown;
+  bool healthy = false;            ///< running, and neither crashed, panicked nor stopped by an I/O error
+  bool job = false;                ///< a migration job is active here (as source)
+  std::uint64_t memory_kib = 0;
+  std::string detail;              ///< the state in words, such as "paused (I/O error)"
+};
+
+/// How to reach the destination, in libvirt's words (virDomainMigrateToURI3).
+struct MigrateOrder {
+  NodeName to;
+  std::string uri;                 ///< dconnuri, such as qemu+tcp://node2/system
+  std::string migrate_uri;         ///< such as tcp://node2-mig; empty: libvirt's choice
+  Milliseconds downtime{0};        ///< target of the switchover; 0: the hypervisor's default
+  std::uint64_t speed_mib = 0;     ///< bandwidth limit in MiB/s; 0: none
+  Milliseconds limit{0};           ///< abort the job when it has not ended by then; 0: none
+  std::string options;             ///< the parameter migrate_options
+};
+
+/// A job's end and the hypervisor's own word about it.
+struct MigrationEnd {
+  handoff::JobEnd end;
+  std::string why;
+};
+
+/// A domain to be booted: the libvirt XML, already checked.
+struct Definition {
+  DomainUuid uuid;
+  std::string name;
+  std::string xml;
+  std::uint64_t memory_kib = 0;
+};
+
+class HypervisorListener {
+ public:
+  virtual ~HypervisorListener() = default;
+  /// The view of `uuid` changed (also: became known or unknown).
+  virtual void domain_changed(const DomainUuid& uuid) = 0;
+  /// A complete fresh look was taken after the connection came (back), or the connection was lost.
+  virtual void hypervisor_changed(bool usable) = 0;
+};
+
+class Hypervisor {
+ public:
+  virtual ~Hypervisor() = default;
+  virtual void listen(HypervisorListener* listener) = 0;
+  /// From memory; `here` is unknown while there's no fresh complete look. Absent is only said when the
+  /// listing is complete and fresh, no emulator with this UUID is alive, and the last one vanished at least
+  /// five seconds ago or its end was seen as an end (not a reboot).
+  virtual DomainView look(const DomainUuid& uuid) const = 0;
+  /// All domains in memory.
+  virtual std::map<DomainUuid, DomainView> all() const = 0;
+  /// A new complete look; then `look` is fresh.
+  virtual void refresh(Callback<Outcome> done) = 0;
+  /// Starts it (transient). Fails if it is there already.
+  virtual void boot(const Definition& definition, Callback<Outcome> done) = 0;
+  virtual void resume(const DomainUuid& uuid, Callback<Outcome> done) = 0;
+  /// Asks the guest to power off; done means only that it was asked.
+  virtual void ask_shutdown(const DomainUuid& uuid, const std::string& mode, Callback<Outcome> done) = 0;
+  /// Ends the emulator; done means that its death is verified. Also the way to drop an arrived copy.
+  virtual void destroy(const DomainUuid& uuid, Callback<Outcome> done) = 0;
+  /// Peer-to-peer live migration; the copy arrives paused and stays so. Called back when the job's end is
+  /// certain; `migrated` as soon as the emulator is seen dead after the switchover.
+  virtual void migrate(const DomainUuid& uuid, const MigrateOrder& order, Callback<MigrationEnd> done) = 0;
+  /// The end of a job that was already running when the daemon came up.
+  virtual void watch_job(const DomainUuid& uuid, Callback<MigrationEnd> done) = 0;
+  virtual void abort_job(const DomainUuid& uuid, Callback<Outcome> done) = 0;
+  /// Memory a new domain can have here, in KiB.
+  virtual std::uint64_t free_memory_kib() const = 0;
+  /// The domain's live XML (for the destination's check), without secrets.
+  virtual void definition(const DomainUuid& uuid, Callback<Result<std::string>> done) = 0;
+  /// Why this definition can't run here; ok when it can (CPU, machine type, disks reachable, bridges there).
+  virtual void check(const std::string& xml, Callback<Outcome> done) = 0;
+};
+
+// ---------------------------------------------------------------- peers
+
+class PeerListener {
+ public:
+  virtual ~PeerListener() = default;
+  /// `installation`: the sender's installation UUID from its authenticated Hello.
+  virtual void received(const NodeName& from, const std::string& installation, const wire::PeerMessage& message) = 0;
+  virtual void link_changed(const NodeName& node, bool up) = 0;
+};
+
+class Peers {
+ public:
+  virtual ~Peers() = default;
+  virtual void listen(PeerListener* listener) = 0;
+  /// At most once, unordered across breaks, silently lost when there's no link.
+  virtual void send(const NodeName& to, const wire::PeerMessage& message) = 0;
+  virtual bool linked(const NodeName& node) const = 0;
+};
+
+// ---------------------------------------------------------------- cluster manager
+
+/// In the words of the design's section 4.
+enum class Intent { stop, push, offer, keep };
+
+struct StopIntent {
+  Intent intent = Intent::stop;
+  NodeName to;
+  std::string reason;
+  /// Something beneath the domain is active here: the offer stands only as long as the transition.
+  bool short_offer = false;
+};
+
+/// What is asked about a stop.
+struct StopQuestion {
+  std::string resource;
+  std::string face;            ///< ocf or lsb
+  int heartbeat_cause = 0;     ///< wire::HeartbeatCause as a number
+  DomainUuid uuid;
+};
+
+class ClusterListener {
+ public:
+  virtual ~ClusterListener() = default;
+  virtual void members_changed() = 0;
+  /// Anything that can change what a stop means (the CIB).
+  virtual void configuration_changed() = 0;
+};
+
+class ClusterManager {
+ public:
+  virtual ~ClusterManager() = default;
+  virtual void listen(ClusterListener* listener) = 0;
+  /// All configured nodes but this one.
+  virtual std::set<NodeName> others() const = 0;
+  virtual bool member(const NodeName& node) const = 0;
+  /// The cluster manager of this node runs and is part of a membership.
+  virtual bool active_here() const = 0;
+  /// Power fencing of `node` succeeded after `since`, and it was not seen as member since.
+  virtual void fenced_since(const NodeName& node, Instant since, Callback<bool> done) = 0;
+  /// Asks the cluster manager to fence `node`; an error when no fencing is configured.
+  virtual void request_fencing(const NodeName& node, const std::string& why, Callback<Outcome> done) = 0;
+  /// What a stop of the resource here, now, means. Never fails: unsure is `stop` with the reason.
+  virtual void intent_of_stop(const StopQuestion& question, Callback<StopIntent> done) = 0;
+  /// The operation history of a start that failed for want of proof is cleaned up (crm_resource --cleanup).
+  virtual void clean_up(const std::string& resource, Callback<Outcome> done) = 0;
+};
+
+// ---------------------------------------------------------------- journal
+
+/// What is on disk for one domain.
+struct Record {
+  DomainUuid uuid;
+  std::string name;
+  std::string resource;                            ///< empty: not a resource here yet
+  std::map<std::string, std::string> parameters;   ///< of the resource, as last told
+  std::string definition;                          ///< the domain's XML; empty: not known
+  handoff::State state;                            ///< its journalled half
+};
+
+class Journal {
+ public:
+  virtual ~Journal() = default;
+  /// On disk (file and directory) when `done` says so. Writes of one domain come in order.
+  virtual void write(const Record& record, Callback<Outcome> done) = 0;
+};
+
+/// The dead-man outside the daemon: really stops an offered domain whose daemon never came back.
+class DeadMan {
+ public:
+  virtual ~DeadMan() = default;
+  virtual void arm(const DomainUuid& uuid, Milliseconds after) = 0;
+  virtual void disarm(const DomainUuid& uuid) = 0;
+};
+
+class Log {
+ public:
+  enum class Level { debug, info, notice, warning, alarm };
+  virtual ~Log() = default;
+  virtual void write(Level level, const std::string& domain, const std::string& text) = 0;
+};
+
+struct World {
+  Clock& clock;
+  Hypervisor& hypervisor;
+  Peers& peers;
+  ClusterManager& cluster;
+  Journal& journal;
+  DeadMan& dead_man;
+  Log& log;
+};
+
+}  // namespace migrationd::engine

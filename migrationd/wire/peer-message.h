@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What the daemons of two nodes say to each other, once the link has authenticated both (io/node-link).
+// Plain values; peer-codec.h turns them into bytes and back. Nothing here commits anybody by itself: what a
+// message means is decided in the room `handoff`.
+#pragma once
+
+#include <string>
+#include <variant>
+
+#include "migrationd/base/clock.h"
+#include "migrationd/base/ids.h"
+
+namespace migrationd::wire {
+
+/// First message each way on a link. `software` is for people only.
+struct Hello {
+  int protocol = 1;
+  std::string installation;  ///< installation UUID of the sender
+  std::string boot_id;
+  std::uint64_t incarnation = 0;
+  std::string software;
+};
+struct Claim { DomainUuid domain; Attempt attempt; };
+struct Withdraw { DomainUuid domain; Attempt attempt; };
+struct Given { DomainUuid domain; Attempt attempt; Epoch epoch; };
+struct Released { DomainUuid domain; Attempt attempt; std::string why; };
+/// `noted_*`: whom the sender knows as last holder (empty node: nobody).
+struct Gone {
+  DomainUuid domain;
+  Attempt attempt;
+  Epoch epoch;
+  NodeName noted_node;
+  std::string noted_installation;
+  Epoch noted_epoch;
+};
+struct Wait { DomainUuid domain; Attempt attempt; std::string why; };
+struct Acknowledged { DomainUuid domain; Attempt attempt; };
+/// "Claim this of me": a push. `name`, `definition`: so that the destination knows what comes.
+/// `parameters`: the resource's parameters as one JSON object text, for the destination's own record.
+struct Invite { DomainUuid domain; std::string name; std::string definition; std::string parameters; };
+struct Refusal { DomainUuid domain; std::string why; };
+struct Note { DomainUuid domain; std::string name; Epoch epoch; };
+/// Would you be able to take it? Answered by Ready with the same number.
+struct AskReady {
+  std::uint64_t question = 0;
+  DomainUuid domain;
+  std::string name;
+  std::uint64_t memory_kib = 0;
+  std::string definition;
+};
+struct Ready { std::uint64_t question = 0; bool ready = false; std::string why; };
+/// The last word of a node that leaves in order: nothing runs here, nothing is started before asking.
+struct Farewell {};
+/// Keeps the link known to be alive.
+struct Ping { std::uint64_t number = 0; };
+struct Pong { std::uint64_t number = 0; };
+
+using PeerMessage = std::variant<Hello, Claim, Withdraw, Given, Released, Gone, Wait, Acknowledged, Invite, Refusal,
+                                 Note, AskReady, Ready, Farewell, Ping, Pong>;
+
+}  // namespace migrationd::wire
