@@ -105,7 +105,9 @@ class Hypervisor {
   /// Peer-to-peer live migration; the copy arrives paused and stays so. Called back when the job's end is
   /// certain; `migrated` as soon as the emulator is seen dead after the switchover.
   virtual void migrate(const DomainUuid& uuid, const MigrateOrder& order, Callback<MigrationEnd> done) = 0;
-  /// The end of a job that was already running when the daemon came up.
+  /// The end of a job of before the daemon came up. When no job is active any more, says at once how it
+  /// ended: from the domain's state and, when it is absent, from what libvirt's own per-domain log says of its
+  /// end ("shutting down, reason=migrated" is `migrated`; any other reason or none is `vanished`).
   virtual void watch_job(const DomainUuid& uuid, Callback<MigrationEnd> done) = 0;
   virtual void abort_job(const DomainUuid& uuid, Callback<Outcome> done) = 0;
   /// Memory a new domain can have here, in KiB.

@@ -64,8 +64,16 @@ struct Holder {
 /// How a node was proven absent without its own word.
 enum class Proof { fenced, farewell, not_member };
 
-/// What is known of another node in a claim.
-enum class Answer { gone, released, proven };
+/// What a node that was asked has said, or was proven of it.
+struct Answer {
+  enum class Kind { gone, released, proven };
+  Kind kind = Kind::gone;
+  std::string installation;  ///< gone: of the node that said so
+  bool operator==(const Answer&) const = default;
+};
+
+/// What a holder has ordered and not yet seen done.
+enum class Due { nothing, boot, resume };
 
 /// An action of the cluster manager that waits for its answer; 0 is none. Given out by the engine.
 using Token = std::uint64_t;
@@ -81,7 +89,7 @@ struct State {
   bool from_held = false;             ///< moving: back to held when the job fails (a push), not to offered
   bool invited = false;               ///< claim, withdrawn: asked by a holder's push; never boots
   std::set<NodeName> asked;           ///< claim, withdrawn: the nodes whose word is needed
-  bool resume_due = false;            ///< held: given, but the copy isn't known to have been resumed yet
+  Due due = Due::nothing;             ///< held: not known to execute yet
   bool was_offered = false;           ///< stopping: the cluster manager believes it stopped already
   Milliseconds offer_left{0};         ///< offered, moving: what is left of the offer (a rest while moving)
   Instant offer_ends;                 ///< offered: the deadline, in this boot's time
@@ -94,10 +102,9 @@ struct State {
   bool stop_is_real = false;
   NodeName inviting;                  ///< held: the node we asked to claim (push)
   std::map<NodeName, Answer> answers;
-  Epoch given_epoch;                  ///< claim, withdrawn: given, but the copy is still arriving
-  NodeName given_by;
-  NodeName yielded_to;                ///< withdrawn: whose claim went before ours ...
-  Attempt yielded_attempt;            ///< ... and which
+  NodeName given_by;                  ///< claim, withdrawn: given, but the copy is still arriving
+  Epoch given_epoch;
+  bool aborting = false;              ///< moving: the job was told to end
   std::string doubt;                  ///< why the action that waits isn't finished, for people
 
   bool operator==(const State&) const = default;
@@ -118,60 +125,60 @@ enum class JobEnd {
 };
 
 namespace event {
-/// The cluster manager's start, migrate_from with nothing here, or an adoption by hand.
-struct Start { Token token; Instant now; Here here; };
+/// The cluster manager's start, or our own retry of it.
+struct Start { Token token; };
 /// The start's agent is gone or its time is up.
-struct StartEnded { Token token; std::string why; Here here; };
+struct StartEnded { Token token; std::string why; };
 /// The cluster manager's stop. `offer_for`: how long an offer stands.
-struct Stop { Token token; Instant now; Here here; StopMeaning meaning; Milliseconds offer_for{0}; };
+struct Stop { Token token; StopMeaning meaning; Milliseconds offer_for{0}; };
 /// The cluster manager's migrate_to.
-struct Push { Token token; NodeName to; Here here; };
+struct Push { Token token; NodeName to; };
 /// The push's time is nearly up, or its destination refuses: end it in order.
 struct PushEnded { Token token; std::string why; };
 /// A holder asks us to claim (its push).
-struct Invite { NodeName from; Here here; };
+struct Invite { NodeName from; };
 /// `claimable`: this node may part with a domain it holds without an offer (no other live cluster manager
 /// stands behind it). `why_not`: the reason, when not.
-struct Claim { NodeName from; Attempt attempt; Here here; Instant now; bool claimable; std::string why_not; };
-struct Withdraw { NodeName from; Attempt attempt; Here here; };
-struct Given { NodeName from; Attempt attempt; Epoch epoch; Here here; };
-struct Released { NodeName from; Attempt attempt; std::string why; Here here; };
-/// `speaks`: the sender's installation is the one that was noted as holder, or another node is noted.
-struct Gone { NodeName from; Attempt attempt; Epoch epoch; Here here; bool speaks; };
+struct Claim { NodeName from; Attempt attempt; bool claimable; std::string why_not; };
+struct Withdraw { NodeName from; Attempt attempt; };
+struct Given { NodeName from; Attempt attempt; Epoch epoch; };
+struct Released { NodeName from; Attempt attempt; std::string why; };
+/// `installation`: the sender's own; `noted`: whom it knows as last holder.
+struct Gone { NodeName from; Attempt attempt; Epoch epoch; std::string installation; Holder noted; };
 struct Acknowledged { NodeName from; Attempt attempt; };
-/// A member says who holds it.
-struct Note { Holder holder; Here here; };
+/// A claim was heard, but its answer must wait for the reason given.
+struct Wait { NodeName from; Attempt attempt; std::string why; };
+/// A member says that it holds the domain.
+struct Note { Holder holder; };
 /// `node` is proven absent without its word.
-struct Proven { NodeName node; Proof proof; Here here; };
+struct Proven { NodeName node; Proof proof; };
 /// `node` spoke again: its proof no longer counts.
 struct Unproven { NodeName node; };
-struct JobEnded { Attempt attempt; JobEnd end; Instant now; };
-/// A copy that was arriving is complete (paused) or has vanished (absent).
-struct CopyChanged { Here here; };
-/// The death of the domain is verified: `here` is absent.
-struct Died {};
-/// The boot or the resume that we ordered failed and nothing runs here.
+/// The job for `attempt` came to an end here at the source.
+struct JobEnded { Attempt attempt; JobEnd end; };
+/// What the hypervisor shows of the domain changed (see Context::here); also its verified death.
+struct HereChanged {};
+/// The boot or the resume that we ordered is done.
+struct Executes {};
+/// The boot that we ordered failed.
 struct BootFailed { std::string why; };
-struct Resumed {};
 struct DestroyFailed { std::string why; };
 /// The offer's time is up.
 struct Deadline {};
 struct Judged { Judgement judgement; std::string why; };
-/// WITHDRAWN, and the waiting stop has only a third of its time left.
-struct TimeShort { Here here; };
-/// The daemon came up with this record, or libvirt came back. `job`: a migration job is running.
-struct Recovered { Here here; bool job; bool rebooted; Instant now; };
-/// The journal couldn't be written: the step that needed it did not happen.
-struct JournalFailed { std::string why; };
+/// Withdrawn, and the waiting stop has only a third of its time left.
+struct TimeShort {};
+/// The daemon came up with this record, and the hypervisor was looked at.
+struct Recovered {};
 /// Time to send again what has not been answered.
 struct Resend {};
 }  // namespace event
 
 using Event = std::variant<event::Start, event::StartEnded, event::Stop, event::Push, event::PushEnded, event::Invite,
                            event::Claim, event::Withdraw, event::Given, event::Released, event::Gone, event::Acknowledged,
-                           event::Note, event::Proven, event::Unproven, event::JobEnded, event::CopyChanged, event::Died,
-                           event::BootFailed, event::Resumed, event::DestroyFailed, event::Deadline, event::Judged,
-                           event::TimeShort, event::Recovered, event::JournalFailed, event::Resend>;
+                           event::Wait, event::Note, event::Proven, event::Unproven, event::JobEnded, event::HereChanged,
+                           event::Executes, event::BootFailed, event::DestroyFailed, event::Deadline, event::Judged,
+                           event::TimeShort, event::Recovered, event::Resend>;
 
 namespace action {
 // --- messages to other nodes ---
@@ -191,7 +198,7 @@ struct SendNote { Epoch epoch; };
 struct Boot {};
 struct StartJob { NodeName to; Attempt attempt; };
 struct AbortJob {};
-/// Watch a job that was already running when the daemon came up.
+/// Watch the job of before the daemon came up; if it has ended already, find out how.
 struct WatchJob { Attempt attempt; };
 /// Let a paused domain of ours execute: a source after a failed job, or a copy that was given to us.
 struct Resume {};
@@ -241,8 +248,22 @@ struct Cluster {
   std::set<NodeName> others;   ///< all configured nodes but ourselves
 };
 
+/// What is true at the moment of the event.
+struct Context {
+  Instant now;
+  Here here = Here::unknown;
+};
+
 /// The one decision. Never fails; what can't be done is answered with its reason.
-Step step(const Cluster& cluster, const State& state, const Event& event);
+Step step(const Cluster& cluster, const State& state, const Context& context, const Event& event);
+
+/// `lost` needed a record on disk that couldn't be written, so it did not happen: what happens instead.
+/// An offer becomes a real stop; a start or push fails with the reason; the rest is only said.
+Step journal_failed(const Cluster& cluster, const State& state, const Context& context, const Event& lost,
+                    const std::string& why);
+
+/// Whether the two differ in what is journalled.
+bool same_on_disk(const State& a, const State& b);
 
 /// What `monitor` says.
 enum class Monitor { running, not_running, failed, unknown };

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The destination's half: it asks everybody, and runs the domain only when it was given to it, or when every
+// other configured node is proven absent. What arrived without being given is thrown away.
+#include "migrationd/handoff/stepper.h"
+
+namespace migrationd::handoff {
+
+void Stepper::begin_claim(bool invited, std::set<NodeName> asked) {
+  const Token start = s_.start;
+  enter_gone();
+  s_.start = start;
+  s_.phase = Phase::claim;
+  s_.own = s_.own.incarnation == cluster_.incarnation ? Attempt{s_.own.incarnation, s_.own.number + 1}
+                                                      : Attempt{cluster_.incarnation, 1};
+  s_.invited = invited;
+  s_.asked = std::move(asked);
+  send_claims();
+}
+
+void Stepper::send_claims() {
+  for (const NodeName& node : s_.asked) {
+    if (!s_.answers.contains(node) || s_.answers.at(node).kind == Answer::Kind::gone) {
+      act(action::SendClaim{node, s_.own});  // a `gone` is asked for again: it may have started meanwhile
+    }
+  }
+}
+
+void Stepper::withdraw(const std::string& why) {
+  s_.phase = Phase::withdrawn;
+  s_.answers.clear();
+  s_.doubt = why;
+  send_withdraws();
+}
+
+void Stepper::send_withdraws() {
+  for (const NodeName& node : s_.asked) {
+    if (!s_.answers.contains(node)) act(action::SendWithdraw{node, s_.own});
+  }
+}
+
+void Stepper::on(const event::Invite& e) {
+  if (!cluster_.others.contains(e.from)) return;
+  switch (s_.phase) {
+    case Phase::gone:
+      if (!nothing_here()) {
+        act(action::SendRefusal{e.from, "the destination's hypervisor shows it as " +
+                                            std::string(to_string(context_.here)) + " already"});
+        return;
+      }
+      begin_claim(true, {e.from});
+      return;
+    case Phase::claim:
+      act(action::SendClaim{e.from, s_.own});
+      return;
+    case Phase::withdrawn:
+    case Phase::held:
+    case Phase::offered:
+    case Phase::moving:
+    case Phase::stopping:
+    case Phase::given:
+      act(action::SendRefusal{e.from, "the destination has it as " + std::string(to_string(s_.phase))});
+      return;
+  }
+}
+
+void Stepper::accept(const NodeName& from, Epoch epoch) {
+  if (here(Here::incoming) || here(Here::unknown)) {  // it is ours; what became of the copy must be seen first
+    s_.given_by = from;
+    s_.given_epoch = epoch;
+    s_.doubt = "given by " + from + "; waits for the copy, which is " + to_string(context_.here);
+    return;
+  }
+  best_effort();  // forgotten, the withdrawal after the restart is answered `given` once more
+  if (here(Here::running)) {
+    hold(epoch, Due::nothing);
+    act(action::SendAcknowledged{from, s_.own});
+  } else if (here(Here::paused)) {
+    hold(epoch, Due::resume);
+    s_.given_by = from;  // to be acknowledged when it executes
+  } else {
+    say("given by " + from + ", but the copy is gone: it died after it was given; booting it");
+    hold(epoch, Due::boot);
+    act(action::SendAcknowledged{from, s_.own});
+  }
+  if (s_.stop != 0) act(action::RejudgeStop{s_.stop});
+}
+
+void Stepper::on(const event::Given& e) {
+  if (e.attempt != s_.own || !cluster_.others.contains(e.from)) return;
+  switch (s_.phase) {
+    case Phase::claim:
+    case Phase::withdrawn:
+      if (e.epoch <= s_.epoch || !s_.asked.contains(e.from)) {
+        say("a stale `given` from " + e.from + " is refused (epoch " + to_string(e.epoch) + ", ours " +
+            to_string(s_.epoch) + ")");
+        return;
+      }
+      accept(e.from, e.epoch);
+      return;
+    case Phase::held:
+      if (s_.due == Due::nothing && s_.epoch >= e.epoch) act(action::SendAcknowledged{e.from, e.attempt});
+      return;
+    case Phase::gone:
+      if (e.epoch > s_.epoch) s_.epoch = e.epoch;
+      if (nothing_here()) act(action::SendAcknowledged{e.from, e.attempt});  // nothing of it runs anywhere now
+      return;
+    case Phase::offered:
+    case Phase::moving:
+    case Phase::given:
+      if (s_.epoch >= e.epoch) act(action::SendAcknowledged{e.from, e.attempt});
+      return;
+    case Phase::stopping:
+      return;  // repeated until the death is verified
+  }
+}
+
+void Stepper::on(const event::Released& e) {
+  if (e.attempt != s_.own || !s_.asked.contains(e.from)) return;
+  switch (s_.phase) {
+    case Phase::claim: {
+      s_.doubt = e.from + " keeps it: " + e.why;
+      const Token start = s_.start;
+      s_.start = 0;
+      const std::string doubt = s_.doubt;
+      withdraw(doubt);
+      s_.answers[e.from] = {Answer::Kind::released, {}};
+      if (start != 0) act(action::RetryStart{start});
+      return;
+    }
+    case Phase::withdrawn:
+      if (s_.given_by == e.from) return;
+      s_.answers[e.from] = {Answer::Kind::released, {}};
+      return;
+    case Phase::gone:
+    case Phase::held:
+    case Phase::offered:
+    case Phase::moving:
+    case Phase::stopping:
+    case Phase::given:
+      return;
+  }
+}
+
+void Stepper::on(const event::Gone& e) {
+  if (e.attempt != s_.own || !s_.asked.contains(e.from)) return;
+  if (s_.phase != Phase::claim && s_.phase != Phase::withdrawn) return;
+  if (s_.given_by == e.from) return;
+  if (e.epoch > s_.epoch) s_.epoch = e.epoch;
+  if (e.noted.epoch > s_.noted.epoch) s_.noted = e.noted;
+  s_.answers[e.from] = {Answer::Kind::gone, e.installation};
+  if (s_.phase == Phase::claim && s_.invited) withdraw(e.from + " does not have it any more");
+  best_effort();
+}
+
+void Stepper::on(const event::Wait& e) {
+  if (e.attempt != s_.own || s_.phase != Phase::claim || !s_.asked.contains(e.from)) return;
+  s_.answers.erase(e.from);  // what it said before no longer holds
+  s_.doubt = e.from + " says: " + e.why;
+}
+
+void Stepper::on(const event::Proven& e) {
+  if ((s_.phase == Phase::claim || s_.phase == Phase::withdrawn) && s_.asked.contains(e.node)) {
+    if (s_.given_by == e.node) return;
+    s_.answers[e.node] = {Answer::Kind::proven, {}};
+    if (s_.phase == Phase::claim && s_.invited) withdraw(e.node + " is down");
+    return;
+  }
+  if (s_.phase == Phase::given && s_.peer == e.node && e.proof != Proof::not_member) {
+    say("given to " + e.node + ", which is down: nothing of it runs there");
+    answer_push(false, "the destination went down");
+    enter_gone();
+  }
+}
+
+void Stepper::on(const event::Unproven& e) {
+  const auto found = s_.answers.find(e.node);
+  if (found != s_.answers.end() && found->second.kind == Answer::Kind::proven) s_.answers.erase(found);
+}
+
+void Stepper::on(const event::Executes&) {
+  if (s_.phase != Phase::held || s_.due == Due::nothing) return;
+  if (s_.due == Due::resume && !s_.given_by.empty()) act(action::SendAcknowledged{s_.given_by, s_.own});
+  s_.given_by.clear();
+  s_.due = Due::nothing;
+  best_effort();
+  context_.here = Here::running;
+}
+
+void Stepper::on(const event::BootFailed& e) {
+  if (s_.phase != Phase::held || s_.due != Due::boot) return;
+  say("it could not be booted: " + e.why);
+  answer_start(false, e.why);
+  stop_for_real(true);  // whatever is left of the attempt; at once gone when nothing is
+  if (nothing_here()) {
+    actions_.pop_back();
+    enter_gone();
+  }
+}
+
+bool Stepper::answered_by_all() const {
+  for (const NodeName& node : s_.asked) {
+    if (!s_.answers.contains(node)) return false;
+  }
+  return true;
+}
+
+bool Stepper::absent_by_all(std::string* why_not) const {
+  std::string silent;
+  for (const NodeName& node : s_.asked) {
+    const auto found = s_.answers.find(node);
+    if (found == s_.answers.end()) {
+      silent += (silent.empty() ? "" : ", ") + node;
+      continue;
+    }
+    const Answer& answer = found->second;
+    if (answer.kind == Answer::Kind::released) return false;
+    if (answer.kind == Answer::Kind::gone && s_.noted.node == node && s_.noted.installation != answer.installation) {
+      *why_not = node + " was reinstalled since it held the domain, so it can't speak for what ran there: if nothing "
+                        "of the old installation can run any more, say so with migrationctl forget " + node;
+      return false;
+    }
+  }
+  if (silent.empty()) return true;
+  *why_not = "no proof that it does not run on " + silent +
+             ": neither an answer, nor a farewell, nor a successful fencing";
+  return false;
+}
+
+void Stepper::settle_claim() {
+  if (s_.phase != Phase::claim) return;
+  if (here(Here::running) && s_.given_by.empty()) {
+    // Started here by somebody else while we asked: not undone by us, and not unseen.
+    say("it was started here behind our back while we still asked the others", true);
+    best_effort();
+    hold(s_.epoch.next(), Due::nothing);
+    return;
+  }
+  if (!s_.given_by.empty()) {
+    if (here(Here::incoming) || here(Here::unknown)) return;
+    const NodeName from = s_.given_by;
+    accept(from, s_.given_epoch);
+    return;
+  }
+  if (s_.invited) return;
+  std::string why_not;
+  if (!absent_by_all(&why_not)) {
+    if (!why_not.empty() && (s_.doubt.empty() || !answered_by_all())) s_.doubt = why_not;
+    return;
+  }
+  if (here(Here::unknown)) {
+    s_.doubt = "the hypervisor does not say whether it runs here";
+    return;
+  }
+  if (!nothing_here()) {
+    act(action::DropCopy{});
+    s_.doubt = "a copy that was never given is being dropped here";
+    return;
+  }
+  hold(s_.epoch.next(), Due::boot);
+  best_effort_ = false;
+}
+
+void Stepper::settle_withdrawn() {
+  if (s_.phase != Phase::withdrawn) return;
+  if (!s_.given_by.empty()) {
+    if (here(Here::incoming) || here(Here::unknown)) return;
+    const NodeName from = s_.given_by;
+    accept(from, s_.given_epoch);
+    return;
+  }
+  if (here(Here::running)) {
+    say("it executes here although it was never given: taken as ours", true);
+    hold(s_.epoch.next(), Due::nothing);
+    if (s_.stop != 0) act(action::RejudgeStop{s_.stop});
+    return;
+  }
+  if (!answered_by_all()) return;
+  if (nothing_here()) {
+    const std::string doubt = s_.doubt;
+    enter_gone();
+    best_effort();
+    s_.doubt = doubt;
+    answer_stop(true, "");
+  } else if (!here(Here::unknown)) {
+    act(action::DropCopy{});
+  }
+}
+
+}  // namespace migrationd::handoff

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// step(): dispatch, what both halves share, and what is looked at again after every event.
+#include "migrationd/handoff/handoff.h"
+
+#include "migrationd/handoff/stepper.h"
+
+namespace migrationd::handoff {
+
+Step step(const Cluster& cluster, const State& state, const Context& context, const Event& event) {
+  Stepper stepper(cluster, state, context);
+  std::visit([&](const auto& e) { stepper.on(e); }, event);
+  stepper.settle();
+  return stepper.take();
+}
+
+Step journal_failed(const Cluster& cluster, const State& state, const Context& context, const Event& lost,
+                    const std::string& why) {
+  const std::string text = "the journal could not be written (" + why + ")";
+  if (const auto* stop = std::get_if<event::Stop>(&lost); stop && stop->meaning == StopMeaning::offer) {
+    Step real = step(cluster, state, context, event::Stop{stop->token, StopMeaning::real, {}});
+    real.actions.insert(real.actions.begin(),
+                        action::Say{text + ": an offer would be forgotten, so this stop is a real one", true});
+    return real;
+  }
+  Step same{state, Journal::unchanged, {}};
+  if (const auto* start = std::get_if<event::Start>(&lost)) {
+    same.next.start = 0;
+    same.actions.push_back(action::AnswerStart{start->token, false, text + ": free or repair the disk of the state "
+                                               "directory"});
+  } else if (const auto* push = std::get_if<event::Push>(&lost)) {
+    same.actions.push_back(action::AnswerPush{push->token, false, text});
+  }
+  same.actions.push_back(action::Say{text + "; not done: " + to_string(lost), true});
+  return same;
+}
+
+bool same_on_disk(const State& a, const State& b) {
+  return a.phase == b.phase && a.epoch == b.epoch && a.own == b.own && a.last == b.last && a.peer == b.peer &&
+         a.serving == b.serving && a.from_held == b.from_held && a.invited == b.invited && a.asked == b.asked &&
+         a.due == b.due && a.was_offered == b.was_offered && a.offer_left == b.offer_left &&
+         a.offer_ends == b.offer_ends && a.noted == b.noted;
+}
+
+Monitor monitor(const State& state, Here here) {
+  switch (state.phase) {
+    case Phase::claim:
+    case Phase::withdrawn:
+      // A copy that isn't ours yet; but what executes is never called stopped.
+      if (here == Here::running) return Monitor::running;
+      return here == Here::unknown ? Monitor::unknown : Monitor::not_running;
+    case Phase::offered:
+    case Phase::given:
+      return Monitor::not_running;
+    case Phase::moving:
+      return state.from_held ? Monitor::running : Monitor::not_running;
+    case Phase::stopping:
+      if (state.was_offered) return Monitor::not_running;
+      break;
+    case Phase::held:
+      if (here == Here::absent && state.due == Due::nothing) return Monitor::not_running;
+      break;
+    case Phase::gone:
+      if (here == Here::paused || here == Here::incoming) return Monitor::not_running;
+      break;
+  }
+  switch (here) {
+    case Here::absent: return Monitor::not_running;
+    case Here::running: return Monitor::running;
+    case Here::paused:
+    case Here::incoming: return Monitor::failed;
+    case Here::unknown: return Monitor::unknown;
+  }
+  return Monitor::unknown;
+}
+
+// ---------------------------------------------------------------- shared by both halves
+
+void Stepper::enter_gone() {
+  s_.phase = Phase::gone;
+  s_.peer.clear();
+  s_.serving = {};
+  s_.from_held = s_.invited = s_.was_offered = s_.aborting = false;
+  s_.asked.clear();
+  s_.answers.clear();
+  s_.given_by.clear();
+  s_.given_epoch = {};
+  s_.inviting.clear();
+  s_.due = Due::nothing;
+  s_.offer_left = Milliseconds{0};
+  s_.offer_ends = {};
+}
+
+void Stepper::hold(Epoch epoch, Due due) {
+  enter_gone();
+  s_.phase = Phase::held;
+  s_.epoch = epoch;
+  s_.due = due;
+  s_.noted = {cluster_.self, cluster_.installation, epoch};
+  act(action::SendNote{epoch});
+  if (due == Due::boot) act(action::Boot{});
+  if (due == Due::resume) act(action::Resume{});
+}
+
+void Stepper::stop_for_real(bool at_once) {
+  const bool was_offered = s_.phase == Phase::offered || (s_.phase == Phase::moving && !s_.from_held) ||
+                           (s_.phase == Phase::stopping && s_.was_offered);
+  if (s_.phase == Phase::offered) act(action::DisarmOffer{});
+  const Token start = s_.start;
+  enter_gone();
+  s_.start = start;
+  s_.phase = Phase::stopping;
+  s_.was_offered = was_offered;
+  act(action::ShutDown{at_once});
+  best_effort();  // a stop must work on a full disk; forgotten, it would only be a domain that still runs
+}
+
+void Stepper::conflict(const Holder& holder) {
+  say("it also runs on " + holder.node + ", which holds the larger epoch " + to_string(holder.epoch) + " against our " +
+          to_string(s_.epoch) + ": ours is ended at once. Two instances ran: check the guest's disks, and the fencing",
+      true);
+  answer_push(false, "another node holds it with a larger epoch");
+  stop_for_real(true);
+}
+
+void Stepper::on(const event::Note& e) {
+  const Holder& holder = e.holder;
+  if (holder.node == cluster_.self) return;
+  if (s_.phase == Phase::given && holder.node == s_.peer && holder.epoch >= s_.epoch) {
+    on(event::Acknowledged{holder.node, s_.serving});
+    s_.noted = holder;
+    return;
+  }
+  const bool ours_is_older = holder.epoch > s_.epoch || (holder.epoch == s_.epoch && holder.node < cluster_.self);
+  if (ours_is_older && (s_.phase == Phase::held || s_.phase == Phase::offered) && !nothing_here()) conflict(holder);
+  if (holder.epoch > s_.epoch) s_.epoch = holder.epoch;
+  if (holder.epoch > s_.noted.epoch) s_.noted = holder;
+  best_effort();
+}
+
+void Stepper::on(const event::HereChanged&) {
+  switch (s_.phase) {
+    case Phase::held:
+      if (!nothing_here()) return;
+      if (s_.due == Due::resume) {  // it crashed after it was given, before it ran here: it is ours to boot
+        say("the copy that was given to us died before it ran here: booting it");
+        s_.due = Due::boot;
+        act(action::Boot{});
+        return;
+      }
+      if (s_.due == Due::boot) return;  // not there yet
+      say("it died here");
+      answer_push(false, "the domain died");
+      enter_gone();
+      best_effort();
+      return;
+    case Phase::offered:
+      if (!nothing_here()) return;
+      say("it died while it was offered");
+      act(action::DisarmOffer{});
+      enter_gone();
+      best_effort();
+      return;
+    case Phase::stopping:
+      if (!nothing_here()) return;
+      enter_gone();
+      best_effort();
+      answer_stop(true, "");
+      return;
+    case Phase::moving:  // JobEnded says it, and how
+    case Phase::gone:
+    case Phase::claim:
+    case Phase::withdrawn:
+    case Phase::given:
+      return;
+  }
+}
+
+void Stepper::on(const event::Recovered&) {
+  // Nobody of before waits any more.
+  switch (s_.phase) {
+    case Phase::gone:
+      if (here(Here::paused) || here(Here::incoming)) act(action::DropCopy{});  // never given: nobody's
+      return;
+    case Phase::claim:
+      withdraw("the daemon was restarted");
+      return;
+    case Phase::withdrawn:
+      send_withdraws();
+      return;
+    case Phase::held:
+      if (here(Here::running)) s_.due = Due::nothing;
+      if (here(Here::paused)) {
+        if (s_.due == Due::resume) act(action::Resume{});
+      }
+      if (nothing_here()) {  // it died, or a boot did not come to it: the cluster manager's next start does
+        enter_gone();
+        best_effort();
+        return;
+      }
+      act(action::SendNote{s_.epoch});
+      return;
+    case Phase::offered:
+      if (nothing_here()) {
+        enter_gone();
+        best_effort();
+        return;
+      }
+      if (s_.offer_ends <= context_.now) {
+        say("the offer's time ran out while the daemon was away");
+        stop_for_real(false);
+      } else {
+        act(action::ArmOffer{s_.offer_ends});
+      }
+      return;
+    case Phase::moving:
+      act(action::WatchJob{s_.serving});  // also when none runs any more: the hypervisor knows how it ended
+      return;
+    case Phase::stopping:
+      if (nothing_here()) {
+        enter_gone();
+        best_effort();
+      } else {
+        act(action::ShutDown{true});
+      }
+      return;
+    case Phase::given:
+      act(action::SendGiven{s_.peer, s_.serving, s_.epoch});
+      return;
+  }
+}
+
+void Stepper::on(const event::Resend&) {
+  switch (s_.phase) {
+    case Phase::claim:
+      send_claims();
+      return;
+    case Phase::withdrawn:
+      send_withdraws();
+      return;
+    case Phase::given:
+      act(action::SendGiven{s_.peer, s_.serving, s_.epoch});
+      return;
+    case Phase::held:
+      if (!s_.inviting.empty()) act(action::SendInvite{s_.inviting});
+      if (s_.due == Due::resume && here(Here::paused)) act(action::Resume{});
+      return;
+    case Phase::gone:
+    case Phase::offered:
+    case Phase::moving:
+    case Phase::stopping:
+      return;
+  }
+}
+
+void Stepper::settle() {
+  settle_claim();
+  settle_withdrawn();
+  settle_orders();
+}
+
+Step Stepper::take() {
+  Journal journal = Journal::unchanged;
+  if (!same_on_disk(before_, s_)) journal = best_effort_ ? Journal::best_effort : Journal::required;
+  return {std::move(s_), journal, std::move(actions_)};
+}
+
+void Stepper::answer_start(bool ok, const std::string& why) {
+  if (s_.start == 0) return;
+  act(action::AnswerStart{s_.start, ok, why});
+  s_.start = 0;
+}
+
+void Stepper::answer_stop(bool ok, const std::string& why) {
+  if (s_.stop == 0) return;
+  act(action::AnswerStop{s_.stop, ok, why});
+  s_.stop = 0;
+  s_.stop_is_real = false;
+}
+
+void Stepper::answer_push(bool ok, const std::string& why) {
+  if (s_.push == 0) return;
+  act(action::AnswerPush{s_.push, ok, why});
+  s_.push = 0;
+}
+
+}  // namespace migrationd::handoff

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The source's half: who has the domain alone decides who gets it. It parts with it only through a job whose
+// end it has seen, and says `given` only when it can't run it any more.
+#include <algorithm>
+
+#include "migrationd/handoff/stepper.h"
+
+namespace migrationd::handoff {
+
+Attempt Stepper::last_of(const NodeName& claimer) const {
+  const auto found = s_.last.find(claimer);
+  return found == s_.last.end() ? Attempt{} : found->second;
+}
+
+void Stepper::release(const event::Claim& e, const std::string& why) {
+  act(action::SendReleased{e.from, e.attempt, why});
+}
+
+void Stepper::on(const event::Claim& e) {
+  if (e.from == cluster_.self || !cluster_.others.contains(e.from)) return;
+  const Attempt last = last_of(e.from);
+  if (e.attempt < last) return;  // an old one, late: answered long ago
+  const bool repeated = e.attempt == last;
+  switch (s_.phase) {
+    case Phase::offered:
+      if (repeated) return release(e, "the migration failed; claim again");
+      s_.last[e.from] = e.attempt;
+      if (!here(Here::running)) return release(e, "it does not run at the moment");
+      act(action::DisarmOffer{});
+      return move_to(e.from, e.attempt, false);
+    case Phase::held:
+      if (repeated) return release(e, "it is held here");
+      s_.last[e.from] = e.attempt;
+      if (e.from != s_.inviting && !e.claimable) return release(e, e.why_not);
+      if (!here(Here::running) || s_.due != Due::nothing) return release(e, "it does not run at the moment");
+      return move_to(e.from, e.attempt, true);
+    case Phase::moving:
+      if (e.from == s_.peer && e.attempt > s_.serving && !s_.aborting) {  // the peer forgot the old one
+        act(action::AbortJob{});
+        s_.aborting = true;
+      }
+      act(action::SendWait{e.from, e.attempt, "it is being migrated to " + s_.peer});
+      return;
+    case Phase::stopping:
+      act(action::SendWait{e.from, e.attempt, "it is being stopped"});
+      return;
+    case Phase::given:
+      if (e.from == s_.peer && e.attempt == s_.serving) {
+        act(action::SendGiven{e.from, e.attempt, s_.epoch});
+        return;
+      }
+      if (!nothing_here()) {
+        act(action::SendWait{e.from, e.attempt, "it was just given to " + s_.peer});
+        return;
+      }
+      s_.last[e.from] = e.attempt;
+      if (e.from == s_.peer) enter_gone();  // it claims anew, so it has nothing of what we gave
+      act(action::SendGone{e.from, e.attempt, s_.epoch, s_.noted});
+      return;
+    case Phase::gone:
+      if (nothing_here()) {
+        s_.last[e.from] = e.attempt;
+        act(action::SendGone{e.from, e.attempt, s_.epoch, s_.noted});
+        return;
+      }
+      if (here(Here::running)) {  // runs here unasked for, such as started by hand
+        if (repeated) return release(e, "it runs here");
+        s_.last[e.from] = e.attempt;
+        if (!e.claimable) return release(e, e.why_not);
+        s_.epoch = s_.epoch.next();
+        return move_to(e.from, e.attempt, true);
+      }
+      if (!here(Here::unknown)) act(action::DropCopy{});
+      act(action::SendWait{e.from, e.attempt,
+                           here(Here::unknown) ? "the hypervisor does not say whether it runs here"
+                                               : "a copy that was never given is being dropped here"});
+      return;
+    case Phase::claim:
+    case Phase::withdrawn:
+      act(action::SendWait{e.from, e.attempt, "it is being claimed by " + cluster_.self});
+      // Two starts at once: the smaller name goes first, so that exactly one of them yields.
+      if (s_.phase == Phase::claim && !s_.invited && e.from < cluster_.self) {
+        const Token start = s_.start;
+        withdraw("the claim of " + e.from + " goes first");
+        s_.start = 0;
+        if (start != 0) act(action::RetryStart{start});
+      }
+      return;
+  }
+}
+
+void Stepper::on(const event::Withdraw& e) {
+  if (e.from == cluster_.self || !cluster_.others.contains(e.from)) return;
+  if (e.attempt < last_of(e.from)) {  // of an attempt that a newer one has replaced
+    act(action::SendReleased{e.from, e.attempt, "withdrawn"});
+    return;
+  }
+  const bool served = (s_.phase == Phase::moving || s_.phase == Phase::given) && e.from == s_.peer &&
+                      e.attempt == s_.serving;
+  if (!served) {
+    s_.last[e.from] = e.attempt;
+    act(action::SendReleased{e.from, e.attempt, "withdrawn"});
+  } else if (s_.phase == Phase::given) {
+    act(action::SendGiven{e.from, e.attempt, s_.epoch});
+  } else if (!s_.aborting) {
+    act(action::AbortJob{});
+    s_.aborting = true;
+  }
+}
+
+void Stepper::move_to(const NodeName& peer, Attempt attempt, bool from_held) {
+  const Milliseconds left = from_held ? Milliseconds{0} : s_.offer_ends - context_.now;
+  s_.phase = Phase::moving;
+  s_.peer = peer;
+  s_.serving = attempt;
+  s_.from_held = from_held;
+  s_.inviting.clear();
+  s_.aborting = false;
+  s_.offer_left = left;
+  s_.offer_ends = {};
+  act(action::StartJob{peer, attempt});
+}
+
+void Stepper::on(const event::JobEnded& e) {
+  if (s_.phase != Phase::moving || e.attempt != s_.serving) return;
+  const NodeName peer = s_.peer;
+  const Attempt attempt = s_.serving;
+  const std::string why = s_.doubt.empty() ? "the migration to " + peer + " failed" : s_.doubt;
+  switch (e.end) {
+    case JobEnd::migrated:
+      s_.phase = Phase::given;
+      s_.epoch = s_.epoch.next();
+      s_.aborting = false;
+      best_effort();  // forgotten, the restarted daemon says gone: nothing runs here either way
+      act(action::SendGiven{peer, attempt, s_.epoch});
+      return;
+    case JobEnd::vanished:
+      say("it vanished during its migration to " + peer);
+      enter_gone();
+      best_effort();
+      act(action::SendGone{peer, attempt, s_.epoch, s_.noted});
+      answer_push(false, "it died during its migration to " + peer);
+      answer_stop(true, "");
+      return;
+    case JobEnd::runs_here:
+    case JobEnd::paused_here: {
+      best_effort();  // forgotten, the restarted daemon finds the same: it runs or waits here, and no job does
+      const Due due = e.end == JobEnd::paused_here ? Due::resume : Due::nothing;
+      act(action::SendReleased{peer, attempt, why});
+      answer_push(false, why);
+      const bool back_to_held = s_.from_held && (s_.stop == 0 || s_.stop_is_real);
+      const Milliseconds left = std::max(s_.offer_left, Milliseconds{1});
+      if (s_.stop != 0 && s_.stop_is_real) {
+        stop_for_real(false);
+      } else if (s_.start != 0) {
+        hold(s_.epoch.next(), due);
+      } else if (back_to_held) {
+        hold(s_.epoch, due);
+      } else {
+        if (due == Due::resume) act(action::Resume{});
+        offer(left);
+      }
+      return;
+    }
+  }
+}
+
+void Stepper::on(const event::Acknowledged& e) {
+  if (s_.phase != Phase::given || e.from != s_.peer || e.attempt != s_.serving) return;
+  enter_gone();
+  best_effort();
+  answer_push(true, "");
+  answer_stop(true, "");
+}
+
+void Stepper::on(const event::DestroyFailed& e) {
+  if (s_.phase != Phase::stopping) return;
+  say("it could not be ended: " + e.why, true);
+  act(action::RequestFencing{cluster_.self, "a domain could not be ended: " + e.why});
+  answer_stop(false, e.why);
+}
+
+}  // namespace migrationd::handoff
