@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Each kind of message lists its fields once, in `fields`; one visitor writes them, another reads them, so
+// that the two can't drift apart.
+#include "migrationd/wire/peer-codec.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <type_traits>
+
+namespace migrationd::wire {
+
+namespace {
+
+using Json = nlohmann::json;
+
+/// A message is flat but for attempts; anything deeper is refused before the JSON parser sees it.
+constexpr int depth_limit = 8;
+constexpr int protocol_limit = 1'000'000;
+
+// Wrappers that give a text field its rule.
+struct Uuid { std::string& text; bool may_be_empty; };
+struct Node { std::string& text; bool may_be_empty; };
+
+template <class V> void fields(V& v, Hello& m) {
+  v("protocol", m.protocol), v("installation", Uuid{m.installation, false}), v("boot_id", Uuid{m.boot_id, false});
+  v("incarnation", m.incarnation), v("software", m.software);
+}
+template <class V> void fields(V& v, Claim& m) { v("domain", m.domain), v("attempt", m.attempt); }
+template <class V> void fields(V& v, Withdraw& m) { v("domain", m.domain), v("attempt", m.attempt); }
+template <class V> void fields(V& v, Given& m) {
+  v("domain", m.domain), v("attempt", m.attempt), v("epoch", m.epoch);
+}
+template <class V> void fields(V& v, Released& m) {
+  v("domain", m.domain), v("attempt", m.attempt), v("why", m.why);
+}
+template <class V> void fields(V& v, Gone& m) {
+  v("domain", m.domain), v("attempt", m.attempt), v("epoch", m.epoch), v("noted_node", Node{m.noted_node, true});
+  v("noted_installation", Uuid{m.noted_installation, true}), v("noted_epoch", m.noted_epoch);
+}
+template <class V> void fields(V& v, Wait& m) { v("domain", m.domain), v("attempt", m.attempt), v("why", m.why); }
+template <class V> void fields(V& v, Acknowledged& m) { v("domain", m.domain), v("attempt", m.attempt); }
+template <class V> void fields(V& v, Invite& m) {
+  v("domain", m.domain), v("name", m.name), v("definition", m.definition), v("parameters", m.parameters);
+}
+template <class V> void fields(V& v, Refusal& m) { v("domain", m.domain), v("why", m.why); }
+template <class V> void fields(V& v, Note& m) { v("domain", m.domain), v("name", m.name), v("epoch", m.epoch); }
+template <class V> void fields(V& v, AskReady& m) {
+  v("question", m.question), v("domain", m.domain), v("name", m.name), v("memory_kib", m.memory_kib);
+  v("definition", m.definition);
+}
+template <class V> void fields(V& v, Ready& m) { v("question", m.question), v("ready", m.ready), v("why", m.why); }
+template <class V> void fields(V&, Farewell&) {}
+template <class V> void fields(V& v, Ping& m) { v("number", m.number); }
+template <class V> void fields(V& v, Pong& m) { v("number", m.number); }
+
+// In the order of PeerMessage's alternatives.
+constexpr std::array<const char*, std::variant_size_v<PeerMessage>> kinds = {
+    "hello",  "claim",   "withdraw", "given",     "released", "gone",     "wait", "acknowledged",
+    "invite", "refusal", "note",     "ask_ready", "ready",    "farewell", "ping", "pong"};
+
+struct Writer {
+  Json& json;
+  void operator()(const char* name, int& value) { json[name] = value; }
+  void operator()(const char* name, std::uint64_t& value) { json[name] = value; }
+  void operator()(const char* name, bool& value) { json[name] = value; }
+  void operator()(const char* name, std::string& value) { json[name] = value; }
+  void operator()(const char* name, Uuid value) { json[name] = value.text; }
+  void operator()(const char* name, Node value) { json[name] = value.text; }
+  void operator()(const char* name, DomainUuid& value) { json[name] = value.str(); }
+  void operator()(const char* name, Epoch& value) { json[name] = value.value; }
+  void operator()(const char* name, Attempt& value) { json[name] = {value.incarnation, value.number}; }
+};
+
+struct Reader {
+  const Json& json;
+  const char* kind;
+  std::string error{};
+
+  void fail(const char* name, const char* what) {
+    if (error.empty()) error = std::string("field \"") + name + "\" of a " + kind + " message " + what;
+  }
+  const Json* find(const char* name) {
+    const auto it = json.find(name);
+    if (it != json.end()) return &*it;
+    fail(name, "is missing");
+    return nullptr;
+  }
+  static bool counts(const Json& value) { return value.is_number_unsigned(); }
+
+  void operator()(const char* name, int& value) {
+    const Json* field = find(name);
+    if (!field) return;
+    if (!counts(*field) || field->get<std::uint64_t>() < 1 || field->get<std::uint64_t>() > protocol_limit)
+      return fail(name, "is not a number from 1 to 1000000");
+    value = static_cast<int>(field->get<std::uint64_t>());
+  }
+  void operator()(const char* name, std::uint64_t& value) {
+    const Json* field = find(name);
+    if (!field) return;
+    if (!counts(*field)) return fail(name, "is not a whole number from 0 to 2^64-1");
+    value = field->get<std::uint64_t>();
+  }
+  void operator()(const char* name, bool& value) {
+    const Json* field = find(name);
+    if (!field) return;
+    if (!field->is_boolean()) return fail(name, "is neither true nor false");
+    value = field->get<bool>();
+  }
+  void operator()(const char* name, std::string& value) {
+    const Json* field = find(name);
+    if (!field) return;
+    if (!field->is_string()) return fail(name, "is not a text");
+    value = field->get_ref<const std::string&>();
+  }
+  void operator()(const char* name, Uuid value) {
+    (*this)(name, value.text);
+    if (!error.empty() || (value.may_be_empty && value.text.empty())) return;
+    const auto uuid = DomainUuid::parse(value.text);
+    if (!uuid) return fail(name, "is not a UUID");
+    value.text = uuid->str();
+  }
+  void operator()(const char* name, Node value) {
+    (*this)(name, value.text);
+    if (!error.empty() || (value.may_be_empty && value.text.empty())) return;
+    if (!valid_node_name(value.text)) fail(name, "is not a node's name");
+  }
+  void operator()(const char* name, DomainUuid& value) {
+    std::string text;
+    (*this)(name, text);
+    if (!error.empty()) return;
+    const auto uuid = DomainUuid::parse(text);
+    if (!uuid) return fail(name, "is not a UUID");
+    value = *uuid;
+  }
+  void operator()(const char* name, Epoch& value) { (*this)(name, value.value); }
+  void operator()(const char* name, Attempt& value) {
+    const Json* field = find(name);
+    if (!field) return;
+    if (!field->is_array() || field->size() != 2 || !counts((*field)[0]) || !counts((*field)[1]))
+      return fail(name, "is not an attempt, [incarnation, number]");
+    value = {(*field)[0].get<std::uint64_t>(), (*field)[1].get<std::uint64_t>()};
+  }
+};
+
+/// How deep the brackets of `bytes` go, strings left out; JSON needs not be valid.
+int depth(std::string_view bytes) {
+  int now = 0, most = 0;
+  bool in_text = false, escaped = false;
+  for (char c : bytes) {
+    if (in_text) {
+      if (escaped) escaped = false;
+      else if (c == '\\') escaped = true;
+      else if (c == '"') in_text = false;
+    } else if (c == '"') {
+      in_text = true;
+    } else if (c == '{' || c == '[') {
+      most = std::max(most, ++now);
+    } else if (c == '}' || c == ']') {
+      --now;
+    }
+  }
+  return most;
+}
+
+template <std::size_t I = 0>
+Result<PeerMessage> read(std::string_view kind, const Json& json) {
+  if constexpr (I == kinds.size()) {
+    return Error{"a peer message of the unknown kind \"" + std::string(kind.substr(0, 32)) +
+                 "\": the other side speaks another version of the protocol"};
+  } else {
+    if (kind != kinds[I]) return read<I + 1>(kind, json);
+    std::variant_alternative_t<I, PeerMessage> message;
+    Reader reader{json, kinds[I]};
+    fields(reader, message);
+    if (!reader.error.empty()) return Error{reader.error};
+    return PeerMessage{std::move(message)};
+  }
+}
+
+}  // namespace
+
+const char* kind(const PeerMessage& message) { return kinds[message.index()]; }
+
+bool valid_node_name(std::string_view name) {
+  const auto unfit = [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == 0x7f; };
+  return !name.empty() && name.size() <= 255 && std::none_of(name.begin(), name.end(), unfit);
+}
+
+std::string encode(const PeerMessage& message) {
+  Json json;
+  json["kind"] = kind(message);
+  std::visit([&json](auto copy) { Writer writer{json}; fields(writer, copy); }, message);
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<PeerMessage> decode_peer(std::string_view bytes) {
+  if (depth(bytes) > depth_limit) return Error{"a peer message is nested too deeply to be one"};
+  const Json json = Json::parse(bytes, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) return Error{"a peer message is not valid JSON"};
+  if (!json.is_object()) return Error{"a peer message is not a JSON object"};
+  const auto it = json.find("kind");
+  if (it == json.end() || !it->is_string()) return Error{"a peer message has no kind"};
+  return read(it->get_ref<const std::string&>(), json);
+}
+
+}  // namespace migrationd::wire
