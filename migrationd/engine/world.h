@@ -158,6 +158,12 @@ struct StopQuestion {
   DomainUuid uuid;
 };
 
+/// A standing offer, looked at again.
+struct OfferJudgement {
+  handoff::Judgement judgement = handoff::Judgement::stands;
+  std::string reason;
+};
+
 class ClusterListener {
  public:
   virtual ~ClusterListener() = default;
@@ -181,6 +187,8 @@ class ClusterManager {
   virtual void request_fencing(const NodeName& node, const std::string& why, Callback<Outcome> done) = 0;
   /// What a stop of the resource here, now, means. Never fails: unsure is `stop` with the reason.
   virtual void intent_of_stop(const StopQuestion& question, Callback<StopIntent> done) = 0;
+  /// What the cluster manager plans now with a domain that stands offered here.
+  virtual void judge_offer(const StopQuestion& question, Callback<OfferJudgement> done) = 0;
   /// The operation history of a start that failed for want of proof is cleaned up (crm_resource --cleanup).
   virtual void clean_up(const std::string& resource, Callback<Outcome> done) = 0;
 };
@@ -202,6 +210,8 @@ class Journal {
   virtual ~Journal() = default;
   /// On disk (file and directory) when `done` says so. Writes of one domain come in order.
   virtual void write(const Record& record, Callback<Outcome> done) = 0;
+  /// The nodes that left in order and have not spoken since; best effort.
+  virtual void write_farewells(const std::set<NodeName>& nodes) = 0;
 };
 
 /// The dead-man outside the daemon: really stops an offered domain whose daemon never came back.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <type_traits>
@@ -42,7 +43,8 @@ template <class V> void fields(V& v, Gone& m) {
 template <class V> void fields(V& v, Wait& m) { v("domain", m.domain), v("attempt", m.attempt), v("why", m.why); }
 template <class V> void fields(V& v, Acknowledged& m) { v("domain", m.domain), v("attempt", m.attempt); }
 template <class V> void fields(V& v, Invite& m) {
-  v("domain", m.domain), v("name", m.name), v("definition", m.definition), v("parameters", m.parameters);
+  v("domain", m.domain), v("name", m.name), v("definition", m.definition), v("resource", m.resource);
+  v("parameters", m.parameters);
 }
 template <class V> void fields(V& v, Refusal& m) { v("domain", m.domain), v("why", m.why); }
 template <class V> void fields(V& v, Note& m) { v("domain", m.domain), v("name", m.name), v("epoch", m.epoch); }
@@ -66,6 +68,7 @@ struct Writer {
   void operator()(const char* name, std::uint64_t& value) { json[name] = value; }
   void operator()(const char* name, bool& value) { json[name] = value; }
   void operator()(const char* name, std::string& value) { json[name] = value; }
+  void operator()(const char* name, std::map<std::string, std::string>& value) { json[name] = value; }
   void operator()(const char* name, Uuid value) { json[name] = value.text; }
   void operator()(const char* name, Node value) { json[name] = value.text; }
   void operator()(const char* name, DomainUuid& value) { json[name] = value.str(); }
@@ -113,6 +116,16 @@ struct Reader {
     if (!field) return;
     if (!field->is_string()) return fail(name, "is not a text");
     value = field->get_ref<const std::string&>();
+  }
+  void operator()(const char* name, std::map<std::string, std::string>& value) {
+    const Json* field = find(name);
+    if (!field) return;
+    if (!field->is_object()) return fail(name, "is not an object");
+    value.clear();
+    for (const auto& [key, text] : field->items()) {
+      if (!text.is_string()) return fail(name, "holds something that is not a text");
+      value[key] = text.get_ref<const std::string&>();
+    }
   }
   void operator()(const char* name, Uuid value) {
     (*this)(name, value.text);

@@ -4,6 +4,7 @@
 // message means is decided in the room `handoff`.
 #pragma once
 
+#include <map>
 #include <string>
 #include <variant>
 
@@ -36,8 +37,14 @@ struct Gone {
 struct Wait { DomainUuid domain; Attempt attempt; std::string why; };
 struct Acknowledged { DomainUuid domain; Attempt attempt; };
 /// "Claim this of me": a push. `name`, `definition`: so that the destination knows what comes.
-/// `parameters`: the resource's parameters as one JSON object text, for the destination's own record.
-struct Invite { DomainUuid domain; std::string name; std::string definition; std::string parameters; };
+/// `resource`, `parameters`: the resource and its parameters, for the destination's own record.
+struct Invite {
+  DomainUuid domain;
+  std::string name;
+  std::string definition;
+  std::string resource;
+  std::map<std::string, std::string> parameters;
+};
 struct Refusal { DomainUuid domain; std::string why; };
 struct Note { DomainUuid domain; std::string name; Epoch epoch; };
 /// Would you be able to take it? Answered by Ready with the same number.

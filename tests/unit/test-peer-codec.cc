@@ -26,7 +26,7 @@ std::vector<PeerMessage> one_of_each() {
           Gone{domain, attempt, {9}, "alpha", uuid_text, {8}},
           Wait{domain, attempt, ""},
           Acknowledged{domain, attempt},
-          Invite{domain, "vm ä/1", "<domain>\n</domain>", "{\"config\":\"/x\"}"},
+          Invite{domain, "vm ä/1", "<domain>\n</domain>", "vm1", {{"config", "/x"}}},
           Refusal{domain, "no memory"},
           Note{domain, "vm1", {1}},
           AskReady{5, domain, "vm1", 1048576, "<domain/>"},

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The runner's mailbox and its hands.
+#include "migrationd/engine/domain-runner.h"
+
+#include <algorithm>
+#include <memory>
+
+namespace migrationd::engine {
+
+using namespace std::chrono_literals;
+using handoff::Here;
+using handoff::Phase;
+namespace action = handoff::action;
+namespace event = handoff::event;
+
+namespace {
+
+/// What isn't answered is asked for again after this.
+constexpr Milliseconds resend_after = 500ms;
+/// The guest is waited for this long in a stop that nobody waits for.
+constexpr Milliseconds grace_without_order = 60s;
+/// Of a stop's time, what is kept for the destroy and its proof.
+constexpr Milliseconds destroy_time = 15s;
+/// The dead-man strikes this long after the deadline that the daemon itself keeps.
+constexpr Milliseconds dead_man_delay = 20s;
+constexpr std::size_t remarks_kept = 50;
+
+}  // namespace
+
+/// One overload per action of the pure room.
+struct DomainRunner::Hands {
+  DomainRunner& r;
+  const DomainUuid& uuid() const { return r.record_.uuid; }
+
+  void operator()(const action::SendClaim& a) { r.send(a.to, wire::Claim{uuid(), a.attempt}); }
+  void operator()(const action::SendWithdraw& a) { r.send(a.to, wire::Withdraw{uuid(), a.attempt}); }
+  void operator()(const action::SendGiven& a) { r.send(a.to, wire::Given{uuid(), a.attempt, a.epoch}); }
+  void operator()(const action::SendReleased& a) { r.send(a.to, wire::Released{uuid(), a.attempt, a.why}); }
+  void operator()(const action::SendGone& a) {
+    r.send(a.to, wire::Gone{uuid(), a.attempt, a.epoch, a.noted.node, a.noted.installation, a.noted.epoch});
+  }
+  void operator()(const action::SendWait& a) { r.send(a.to, wire::Wait{uuid(), a.attempt, a.why}); }
+  void operator()(const action::SendAcknowledged& a) { r.send(a.to, wire::Acknowledged{uuid(), a.attempt}); }
+  void operator()(const action::SendInvite& a) {
+    r.send(a.to, wire::Invite{uuid(), r.record_.name, r.record_.definition, r.record_.resource, r.record_.parameters});
+  }
+  void operator()(const action::SendRefusal& a) { r.send(a.to, wire::Refusal{uuid(), a.why}); }
+  void operator()(const action::SendNote& a) {
+    for (const NodeName& node : r.host_.cluster().others) r.send(node, wire::Note{uuid(), r.record_.name, a.epoch});
+  }
+  void operator()(const action::Boot&) { r.boot(); }
+  void operator()(const action::StartJob& a) { r.start_job(a.to, a.attempt); }
+  void operator()(const action::AbortJob&) {
+    r.world_.hypervisor.abort_job(uuid(), [](Outcome) {});  // the job's own end says what came of it
+  }
+  void operator()(const action::WatchJob& a) {
+    const Attempt attempt = a.attempt;
+    r.world_.hypervisor.watch_job(uuid(), r.alive<MigrationEnd>([this_ = &r, attempt](MigrationEnd end) {
+      this_->job_ended(attempt, std::move(end));
+    }));
+  }
+  void operator()(const action::Resume&) { r.resume(); }
+  void operator()(const action::DropCopy&) { r.drop_copy(); }
+  void operator()(const action::ShutDown& a) { r.shut_down(a.at_once); }
+  void operator()(const action::ArmOffer& a) { r.arm_offer(a.ends); }
+  void operator()(const action::DisarmOffer&) { r.disarm_offer(); }
+  void operator()(const action::RequestFencing& a) { r.host_.request_fencing(a.node, a.why); }
+  void operator()(const action::AnswerStart& a) { r.host_.answered(a.token, a.ok, a.why); }
+  void operator()(const action::AnswerStop& a) { r.host_.answered(a.token, a.ok, a.why); }
+  void operator()(const action::AnswerPush& a) { r.host_.answered(a.token, a.ok, a.why); }
+  void operator()(const action::RejudgeStop& a) { r.host_.rejudge_stop(a.token); }
+  void operator()(const action::RetryStart& a) { r.host_.retry_start(a.token); }
+  void operator()(const action::Say& a) { r.remark(a.text, a.alarm); }
+};
+
+DomainRunner::DomainRunner(World& world, RunnerHost& host, Record record, Policy policy)
+    : world_(world), host_(host), record_(std::move(record)), policy_(std::move(policy)) {}
+
+DomainRunner::~DomainRunner() {
+  for (TimerId timer : {resend_timer_, offer_timer_, grace_timer_}) {
+    if (timer != 0) world_.clock.cancel(timer);
+  }
+}
+
+void DomainRunner::remark(const std::string& text, bool alarm) {
+  remarks_.push_back({world_.clock.now(), text, alarm});
+  if (remarks_.size() > remarks_kept) remarks_.pop_front();
+  world_.log.write(alarm ? Log::Level::alarm : Log::Level::notice, record_.name, text);
+}
+
+void DomainRunner::describe(const std::string& resource, const std::map<std::string, std::string>& parameters,
+                            Policy policy) {
+  record_.resource = resource;
+  record_.parameters = parameters;
+  policy_ = std::move(policy);
+}
+
+void DomainRunner::define(const Definition& definition) {
+  record_.name = definition.name;
+  record_.definition = definition.xml;
+}
+
+void DomainRunner::feed(handoff::Event event) {
+  mailbox_.push_back(std::move(event));
+  pump();
+}
+
+void DomainRunner::pump() {
+  while (!stepping_ && !mailbox_.empty()) {
+    const handoff::Event event = std::move(mailbox_.front());
+    mailbox_.pop_front();
+    const handoff::Context context{world_.clock.now(), view().here};
+    handoff::Step step = handoff::step(host_.cluster(), record_.state, context, event);
+    if (step.next.phase != record_.state.phase || !std::holds_alternative<event::Resend>(event)) {
+      world_.log.write(Log::Level::debug, record_.name,
+                       handoff::to_string(event) + " [" + handoff::to_string(context.here) + "]: " +
+                           handoff::to_string(record_.state.phase) + " -> " + handoff::to_string(step.next.phase));
+    }
+    if (step.journal != handoff::Journal::required) {
+      taken(std::move(step));
+      continue;
+    }
+    stepping_ = true;
+    Record next = record_;
+    next.state = step.next;
+    auto shared = std::make_shared<handoff::Step>(std::move(step));
+    world_.journal.write(next, alive<Outcome>([this, shared, event](Outcome outcome) {
+      stepping_ = false;
+      if (outcome.ok()) {
+        shared->journal = handoff::Journal::unchanged;
+        taken(std::move(*shared));
+      } else {
+        const handoff::Context now{world_.clock.now(), view().here};
+        taken(handoff::journal_failed(host_.cluster(), record_.state, now, event, outcome.error()));
+      }
+      pump();
+    }));
+  }
+}
+
+void DomainRunner::taken(handoff::Step step) {
+  const bool write = step.journal != handoff::Journal::unchanged;
+  record_.state = std::move(step.next);
+  if (record_.state.phase != Phase::stopping) {
+    ending_ = false;
+    if (grace_timer_ != 0) world_.clock.cancel(grace_timer_);
+    grace_timer_ = 0;
+  }
+  if (write) {  // safe without it, so nobody waits for it
+    world_.journal.write(record_, alive<Outcome>([this](Outcome outcome) {
+      if (!outcome.ok()) remark("the journal could not be written: " + outcome.error(), true);
+    }));
+  }
+  stepping_ = true;  // what the actions feed back waits for its turn
+  carry_out(step.actions);
+  stepping_ = false;
+  keep_resending();
+}
+
+void DomainRunner::carry_out(const std::vector<handoff::Action>& actions) {
+  Hands hands{*this};
+  for (const handoff::Action& one : actions) std::visit(hands, one);
+}
+
+void DomainRunner::keep_resending() {
+  const handoff::State& s = record_.state;
+  const bool due = s.phase == Phase::claim || s.phase == Phase::withdrawn || s.phase == Phase::given ||
+                   (s.phase == Phase::held && (!s.inviting.empty() || s.due != handoff::Due::nothing));
+  if (due && resend_timer_ == 0) {
+    resend_timer_ = world_.clock.schedule(resend_after, [this] {
+      resend_timer_ = 0;
+      feed(event::Resend{});
+      keep_resending();
+    });
+  } else if (!due && resend_timer_ != 0) {
+    world_.clock.cancel(resend_timer_);
+    resend_timer_ = 0;
+  }
+}
+
+void DomainRunner::send(const NodeName& to, wire::PeerMessage message) { world_.peers.send(to, message); }
+
+void DomainRunner::boot() {
+  Definition definition{record_.uuid, record_.name, record_.definition, 0};
+  if (definition.xml.empty()) {
+    feed(event::BootFailed{"its definition is not known on this node: give the parameter config"});
+    return;
+  }
+  world_.hypervisor.boot(definition, alive<Outcome>([this](Outcome outcome) {
+    if (outcome.ok()) {
+      feed(event::Executes{});
+    } else {
+      feed(event::BootFailed{outcome.error()});
+    }
+  }));
+}
+
+void DomainRunner::resume() {
+  if (resuming_) return;
+  resuming_ = true;
+  world_.hypervisor.resume(record_.uuid, alive<Outcome>([this](Outcome outcome) {
+    resuming_ = false;
+    if (outcome.ok()) {
+      feed(event::Executes{});
+    } else {
+      remark("could not be resumed, tried again: " + outcome.error(), true);
+    }
+  }));
+}
+
+void DomainRunner::drop_copy() {
+  const Here here = view().here;
+  if (dropping_ || (here != Here::paused && here != Here::incoming)) return;  // never what executes
+  dropping_ = true;
+  world_.hypervisor.destroy(record_.uuid, alive<Outcome>([this](Outcome outcome) {
+    dropping_ = false;
+    if (!outcome.ok()) remark("a copy that was never given could not be dropped: " + outcome.error(), true);
+    feed(event::HereChanged{});
+  }));
+}
+
+void DomainRunner::start_job(const NodeName& to, Attempt attempt) {
+  MigrateOrder order;
+  if (policy_.way_to) order = policy_.way_to(record_.name, to);
+  order.to = to;
+  const Instant now = world_.clock.now();
+  order.limit = job_by_ > now ? job_by_ - now : policy_.handoff_timeout;
+  remark("migrating to " + to);
+  world_.hypervisor.migrate(record_.uuid, order, alive<MigrationEnd>([this, attempt](MigrationEnd end) {
+    job_ended(attempt, std::move(end));
+  }));
+}
+
+void DomainRunner::job_ended(Attempt attempt, MigrationEnd end) {
+  if (!end.why.empty() && end.end != handoff::JobEnd::migrated) remark("the migration ended: " + end.why);
+  feed(event::JobEnded{attempt, end.end});
+}
+
+void DomainRunner::shut_down(bool at_once) {
+  if (ending_ && !at_once) return;
+  ending_ = true;
+  if (at_once || policy_.force_stop) {
+    destroy();
+    return;
+  }
+  const Instant now = world_.clock.now();
+  Milliseconds grace = grace_without_order;
+  if (stop_by_ > now) grace = std::max<Milliseconds>(stop_by_ - now - destroy_time, (stop_by_ - now) / 2);
+  if (policy_.shutdown_timeout.count() > 0) grace = std::min(grace, policy_.shutdown_timeout);
+  world_.hypervisor.ask_shutdown(record_.uuid, policy_.shutdown_mode, alive<Outcome>([this](Outcome outcome) {
+    if (!outcome.ok()) remark("the guest could not be asked to shut down: " + outcome.error());
+  }));
+  if (grace_timer_ != 0) world_.clock.cancel(grace_timer_);
+  grace_timer_ = world_.clock.schedule(grace, [this] {
+    grace_timer_ = 0;
+    if (record_.state.phase == Phase::stopping) {
+      remark("the guest did not shut down in time: destroying it");
+      destroy();
+    }
+  });
+}
+
+void DomainRunner::destroy() {
+  if (destroying_) return;
+  destroying_ = true;
+  world_.hypervisor.destroy(record_.uuid, alive<Outcome>([this](Outcome outcome) {
+    destroying_ = ending_ = false;
+    if (outcome.ok()) {
+      feed(event::HereChanged{});
+    } else {
+      feed(event::DestroyFailed{outcome.error()});
+    }
+  }));
+}
+
+void DomainRunner::arm_offer(Instant ends) {
+  disarm_offer();
+  const Milliseconds left = std::max(ends - world_.clock.now(), Milliseconds{0});
+  world_.dead_man.arm(record_.uuid, left + dead_man_delay);
+  offer_timer_ = world_.clock.schedule(left, [this] {
+    offer_timer_ = 0;
+    feed(event::Deadline{});
+  });
+}
+
+void DomainRunner::disarm_offer() {
+  if (offer_timer_ != 0) world_.clock.cancel(offer_timer_);
+  offer_timer_ = 0;
+  world_.dead_man.disarm(record_.uuid);
+}
+
+}  // namespace migrationd::engine

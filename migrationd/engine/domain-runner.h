@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// One domain on this node: its record, its mailbox, and the hands of the pure room `handoff`. Events are
+// stepped one at a time; a step whose record must be on disk first holds up the next one until it is.
+//
+//     event -> [mailbox] -> step() -> journal -> actions -> hypervisor, peers, timers, orders
+//
+// The runner decides nothing about who may run the domain. It only sees to it that a step's actions are
+// carried out in order, that no hypervisor call is made twice at a time, and that what repeats is repeated.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "migrationd/engine/policy.h"
+#include "migrationd/engine/world.h"
+#include "migrationd/handoff/handoff.h"
+
+namespace migrationd::engine {
+
+/// What a runner needs of the engine around it.
+class RunnerHost {
+ public:
+  virtual ~RunnerHost() = default;
+  virtual const handoff::Cluster& cluster() const = 0;
+  virtual void answered(handoff::Token token, bool ok, const std::string& why) = 0;
+  virtual void rejudge_stop(handoff::Token token) = 0;
+  virtual void retry_start(handoff::Token token) = 0;
+  virtual void request_fencing(const NodeName& node, const std::string& why) = 0;
+};
+
+/// One line of a domain's recent history, for `explain`.
+struct Remark {
+  Instant at;
+  std::string text;
+  bool alarm = false;
+};
+
+class DomainRunner {
+ public:
+  DomainRunner(World& world, RunnerHost& host, Record record, Policy policy);
+  ~DomainRunner();
+  DomainRunner(const DomainRunner&) = delete;
+  DomainRunner& operator=(const DomainRunner&) = delete;
+
+  void feed(handoff::Event event);
+  /// A remark for the log and for `explain`.
+  void remark(const std::string& text, bool alarm = false);
+
+  const Record& record() const { return record_; }
+  const handoff::State& state() const { return record_.state; }
+  DomainView view() const { return world_.hypervisor.look(record_.uuid); }
+  const std::deque<Remark>& remarks() const { return remarks_; }
+  const Policy& policy() const { return policy_; }
+  /// New facts about the resource; they reach the disk with the next step.
+  void describe(const std::string& resource, const std::map<std::string, std::string>& parameters, Policy policy);
+  void define(const Definition& definition);
+  /// When the stop that is being carried out must have ended its work.
+  void stop_by(Instant when) { stop_by_ = when; }
+  /// When the job that is about to start must have ended.
+  void job_by(Instant when) { job_by_ = when; }
+
+ private:
+  struct Hands;  // one overload per action
+
+  void pump();
+  void taken(handoff::Step step);
+  void carry_out(const std::vector<handoff::Action>& actions);
+  void keep_resending();
+  void send(const NodeName& to, wire::PeerMessage message);
+  void boot();
+  void resume();
+  void drop_copy();
+  void start_job(const NodeName& to, Attempt attempt);
+  void job_ended(Attempt attempt, MigrationEnd end);
+  void shut_down(bool at_once);
+  void destroy();
+  void arm_offer(Instant ends);
+  void disarm_offer();
+  /// Wraps a callback so that it is dropped when the runner is gone.
+  template <class T>
+  Callback<T> alive(std::function<void(T)> call) {
+    return [weak = std::weak_ptr<int>(life_), call = std::move(call)](T value) {
+      if (weak.lock()) call(std::move(value));
+    };
+  }
+
+  World& world_;
+  RunnerHost& host_;
+  Record record_;
+  Policy policy_;
+  std::deque<handoff::Event> mailbox_;
+  std::deque<Remark> remarks_;
+  bool stepping_ = false;   // a step's record is on its way to the disk, or its actions are being carried out
+  bool resuming_ = false;
+  bool dropping_ = false;
+  bool ending_ = false;     // a shutdown or destroy is under way
+  bool destroying_ = false;
+  TimerId resend_timer_ = 0;
+  TimerId offer_timer_ = 0;
+  TimerId grace_timer_ = 0;
+  Instant stop_by_;
+  Instant job_by_;
+  std::shared_ptr<int> life_ = std::make_shared<int>(0);
+};
+
+}  // namespace migrationd::engine

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A resource's parameters as the engine needs them: typed, checked, with the configuration's defaults filled
+// in. Made outside (from the resource's parameters and migrationd.conf), so that the engine knows no names.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "migrationd/engine/world.h"
+
+namespace migrationd::engine {
+
+struct Policy {
+  enum class Handoff { automatic, on, off };
+  Handoff handoff = Handoff::automatic;
+  Milliseconds handoff_timeout{120'000};  ///< how long an offer stands
+  Milliseconds start_timeout{90'000};     ///< bounds a start whose caller sets no limit (Heartbeat)
+  bool unfenced_membership = false;       ///< a silent non-member counts as absent: against crashes only
+  bool force_stop = false;                ///< destroy without asking the guest
+  std::string shutdown_mode;              ///< libvirt's way to ask the guest; empty: its default
+  Milliseconds shutdown_timeout{0};       ///< how long the guest is waited for; 0: what the stop's time allows
+  /// How to reach `node` with a migration of `domain`.
+  std::function<MigrateOrder(const std::string& domain, const NodeName& node)> way_to;
+};
+
+using PolicyReader = std::function<Result<Policy>(const std::map<std::string, std::string>& parameters)>;
+
+}  // namespace migrationd::engine
