@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Where a migration goes, in libvirt's words: the URI of the other node's libvirt, and the one for the
+// guest's memory. Built from the parameters as ocf:heartbeat:VirtualDomain builds them, so that a resource
+// that moves over keeps its way through the network.
+#pragma once
+
+#include <string>
+
+#include "migrationd/base/ids.h"
+#include "migrationd/base/result.h"
+#include "migrationd/resource/parameters.h"
+
+namespace migrationd::resource {
+
+/// The libvirt URI of `destination`, such as qemu+ssh://node2/system. Errors: `hypervisor` has no place for a
+/// host (it isn't SCHEME://[HOST][:PORT]/PATH).
+Result<std::string> migration_uri(const Parameters& parameters, const NodeName& destination);
+
+/// The URI for the guest's memory, such as tcp://node2-mig:49152; empty: libvirt's choice.
+std::string migrate_uri(const Parameters& parameters, const NodeName& destination);
+
+}  // namespace migrationd::resource

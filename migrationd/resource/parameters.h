@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The resource's parameters, checked and typed. A value that isn't understood, or that asks for something
+// which this version doesn't do, is refused with the reason; it is never ignored.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "migrationd/base/clock.h"
+#include "migrationd/base/result.h"
+
+namespace migrationd::resource {
+
+enum class Handoff { automatic, on, off };
+enum class Unfenced { refuse, membership };
+/// `libvirt_default`: a plain URI without a transport.
+enum class Transport { libvirt_default, ssh, tls, tcp };
+
+/// The options of migrate_options that change something.
+struct MigrateOptions {
+  std::string migrateuri;  ///< of --migrateuri=; empty: none
+  bool unsafe = false;
+  bool auto_converge = false;
+  bool abort_on_error = false;
+  bool operator==(const MigrateOptions&) const = default;
+};
+
+struct Parameters {
+  std::string config;                             ///< absolute path
+  std::string name;                               ///< of the domain; empty: as the file says
+  std::string hypervisor = "qemu:///system";      ///< libvirt URI of this node
+  bool force_stop = false;
+  std::string shutdown_mode;                      ///< words of libvirt, separated by commas; empty: its choice
+  std::optional<Milliseconds> shutdown_timeout;   ///< nothing: two thirds of the action's time; 0: at once
+  Transport migration_transport = Transport::libvirt_default;
+  std::string migration_user;
+  Milliseconds migration_downtime{0};             ///< 0: the default
+  std::uint64_t migration_speed = 0;              ///< MiB/s; 0: no limit
+  std::string migration_network_suffix;
+  std::string migrateuri;
+  std::string remoteuri;
+  std::optional<std::uint16_t> migrateport;
+  MigrateOptions migrate_options;
+  Handoff handoff = Handoff::automatic;
+  Milliseconds handoff_timeout{120'000};
+  Milliseconds start_timeout{90'000};
+  Unfenced unfenced = Unfenced::refuse;
+};
+
+/// Types the parameters, given by name without the prefix OCF_RESKEY_. An empty value counts as not given.
+/// Names that the cluster manager itself adds (CRM_meta_..., crm_feature_set, trace_...) are passed over.
+/// Errors: a name that isn't in the table, a value that isn't of its type, a value that this version doesn't
+/// implement, config missing. All of them are OCF_ERR_CONFIGURED: no node could do it.
+Result<Parameters> parse(const std::map<std::string, std::string>& given);
+
+/// The words of migrate_options. Errors: a word that isn't known, or that would change what migrationd does.
+Result<MigrateOptions> parse_migrate_options(std::string_view text);
+
+/// Whether the cluster manager itself adds a parameter of this name.
+bool added_by_cluster_manager(std::string_view name);
+
+const char* to_string(Transport transport);
+
+}  // namespace migrationd::resource

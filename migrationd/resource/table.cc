@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The table of all parameters: first those of every resource, then what moves a domain, then what this
+// agent adds, and at the end those of ocf:heartbeat:VirtualDomain and ocf:heartbeat:Xen that are known by
+// name but not implemented yet.
+#include "migrationd/resource/table.h"
+
+#include <array>
+
+namespace migrationd::resource {
+
+namespace {
+
+constexpr std::string_view utilization = "the utilization attributes";
+constexpr std::string_view save_config = "saving the domain's definition";
+constexpr std::string_view copy_on_write = "stateless domains";
+constexpr std::string_view xl_files = "native Xen configuration files";
+constexpr std::string_view ballooning = "the memory management of Xen hosts";
+
+constexpr auto rows = std::to_array<Row>({
+    {.name = "config", .required = true, .reloadable = false, .unique = true,
+     .short_text = "File with the domain's libvirt XML",
+     .long_text = "Absolute path of the file that holds the domain's definition as libvirt XML. It is parsed as XML: the "
+                  "domain's name and UUID come from it, however it is laid out. The file must be there on every node that "
+                  "may start the domain."},
+    {.name = "name", .reloadable = false, .unique = true,
+     .short_text = "Name of the domain",
+     .long_text = "Name of the domain. Needed only when it can't be taken from the file, for example because the file is "
+                  "on a storage that isn't always there. It must be the name that the file gives."},
+    {.name = "hypervisor", .preset = "qemu:///system", .reloadable = false,
+     .short_text = "libvirt URI of the local hypervisor",
+     .long_text = "The URI under which libvirt reaches the hypervisor of this node, such as qemu:///system or "
+                  "xen:///system."},
+    {.name = "force_stop", .type = Type::boolean, .preset = "0",
+     .short_text = "Stop without asking the guest",
+     .long_text = "Switches the domain off at once when it is really stopped, without asking the guest to shut down "
+                  "first. Only for guests that can't shut down by themselves. A move is not a stop and stays a live "
+                  "migration."},
+    {.name = "shutdown_mode",
+     .short_text = "How the guest is asked to shut down",
+     .long_text = "How the guest is asked to shut down: one or more, separated by commas, of acpi, agent, initctl, "
+                  "signal and paravirt. Empty: what libvirt finds best."},
+    {.name = "shutdown_timeout", .type = Type::duration,
+     .short_text = "How long the guest may take to shut down",
+     .long_text = "How long a guest that was asked to shut down may take before it is switched off; 0 switches it off at "
+                  "once. Empty: two thirds of the stop action's timeout."},
+
+    {.name = "migration_transport", .type = Type::choice, .choices = "|ssh|tls|tcp",
+     .short_text = "How the libvirt of the other node is reached",
+     .long_text = "The transport to the libvirt of the other node during a migration: ssh, tls, tcp, or empty for "
+                  "libvirt's own default. The transport through the daemons' own connection (migrationd) comes with a "
+                  "later version."},
+    {.name = "migration_user",
+     .short_text = "User name for the connection to the other node",
+     .long_text = "User name for the connection to the libvirt of the other node. Empty: none is given, which means root. "
+                  "Has no effect together with remoteuri."},
+    {.name = "migration_downtime", .type = Type::integer, .preset = "0",
+     .short_text = "Target of the switchover in milliseconds",
+     .long_text = "How long the guest may stand still at the end of a live migration, in milliseconds. 0: the default of "
+                  "migrationd."},
+    {.name = "migration_speed", .type = Type::integer, .preset = "0",
+     .short_text = "Bandwidth limit of a migration in MiB/s",
+     .long_text = "The largest bandwidth that a migration of this domain uses, in MiB/s. 0: no limit."},
+    {.name = "migration_network_suffix",
+     .short_text = "Suffix of the node's name in the migration network",
+     .long_text = "Is appended to the node's name, before its first dot, to get the name under which the node is known in "
+                  "a network of its own for migrations: with -mig, node2.example.org is reached as "
+                  "node2-mig.example.org. That name must resolve on every node."},
+    {.name = "migrateuri",
+     .short_text = "URI for the guest's memory",
+     .long_text = "The URI to which the guest's memory is sent, such as tcp://%n:49152, when the computed one doesn't "
+                  "suit. %n stands for the name of the destination, with migration_network_suffix if that is set and "
+                  "remoteuri is not. migrateport and a --migrateuri in migrate_options then have no effect."},
+    {.name = "remoteuri",
+     .short_text = "libvirt URI of the other node",
+     .long_text = "The URI under which the libvirt of the destination is reached, when the computed one doesn't suit. %n "
+                  "stands for the name of the destination. migration_transport, migration_user and "
+                  "migration_network_suffix then have no effect on it."},
+    {.name = "migrateport", .type = Type::integer,
+     .short_text = "Port for the guest's memory",
+     .long_text = "The port of the computed migration URI; used only together with migration_network_suffix. Empty: "
+                  "libvirt chooses a free one."},
+    {.name = "migrate_options",
+     .short_text = "Further options of a migration",
+     .long_text = "Further options, as virsh migrate spells them, separated by spaces: --migrateuri=URI, --unsafe, "
+                  "--auto-converge and --abort-on-error; --live, --p2p, --persistent, --undefinesource, "
+                  "--change-protection and --verbose are accepted and change nothing. Others are refused."},
+
+    {.name = "handoff", .type = Type::choice, .preset = "auto", .choices = "auto|on|off",
+     .short_text = "Whether a stop may become a live migration",
+     .long_text = "auto: a stop that is half of a move becomes a live migration, any other stops the domain. on: any stop "
+                  "of a healthy domain that another node is ready to take is a move. off: a stop always stops."},
+    {.name = "handoff_timeout", .type = Type::duration, .preset = "120s",
+     .short_text = "How long a domain waits to be fetched",
+     .long_text = "How long a domain that was stopped for a move keeps running to be fetched by its next node. After that "
+                  "it is really stopped."},
+    {.name = "start_timeout", .type = Type::duration, .preset = "90s",
+     .short_text = "Longest time of a start without a time of its own",
+     .long_text = "How long a start tries when the cluster manager gives it no timeout, as Heartbeat and init scripts do."},
+    {.name = "unfenced", .type = Type::choice, .preset = "refuse", .choices = "refuse|membership",
+     .short_text = "What to do about a silent node without fencing",
+     .long_text = "refuse: without fencing a node that is silent may still run the domain, so a start fails and says so. "
+                  "membership: the loss of its membership is taken for proof. That holds when a node crashed, but not "
+                  "when the cluster was cut in two: then the domain may run twice and destroy its disks."},
+
+    {.name = "postcopy", .type = Type::boolean, .preset = "no", .comes_with = "the engine for busy guests",
+     .short_text = "Consent to post-copy migration",
+     .long_text = "Consent to post-copy: a guest that writes faster than the network carries is moved in any case, but is "
+                  "lost when a node fails in the middle."},
+    {.name = "on_incompatible", .type = Type::choice, .preset = "fail", .choices = "fail|restart",
+     .comes_with = "cold moves",
+     .short_text = "What to do when a node can't take the running guest",
+     .long_text = "What to do when the destination can't take the running guest, for example because of its CPU: fail the "
+                  "move, or restart the guest there."},
+    {.name = "on_poweroff", .type = Type::choice, .preset = "restart", .choices = "restart|stop",
+     .comes_with = "the health checks",
+     .short_text = "What to do when the guest powers itself off",
+     .long_text = "restart: a guest that powered itself off is a failure, and the cluster manager starts it again. stop: "
+                  "it stays off."},
+    {.name = "monitor_scripts", .comes_with = "the health checks",
+     .short_text = "Programs that check the guest's services",
+     .long_text = "Programs, separated by spaces, that monitor runs to check services inside the guest."},
+    {.name = "autoset_utilization_cpu", .type = Type::boolean, .preset = "false", .comes_with = utilization,
+     .short_text = "Set the utilization attribute cpu",
+     .long_text = "Keep the resource's utilization attribute cpu at the number of the domain's virtual CPUs."},
+    {.name = "autoset_utilization_host_memory", .type = Type::boolean, .preset = "false", .comes_with = utilization,
+     .short_text = "Set the utilization attribute host_memory",
+     .long_text = "Keep the resource's utilization attribute host_memory at the domain's maximum memory in MiB."},
+    {.name = "autoset_utilization_hv_memory", .type = Type::boolean, .preset = "false", .comes_with = utilization,
+     .short_text = "Set the utilization attribute hv_memory",
+     .long_text = "Keep the resource's utilization attribute hv_memory at the domain's maximum memory in MiB."},
+    {.name = "unset_utilization_cpu", .type = Type::boolean, .preset = "false", .comes_with = utilization,
+     .short_text = "Remove the utilization attribute cpu",
+     .long_text = "Remove the resource's utilization attribute cpu."},
+    {.name = "unset_utilization_host_memory", .type = Type::boolean, .preset = "false", .comes_with = utilization,
+     .short_text = "Remove the utilization attribute host_memory",
+     .long_text = "Remove the resource's utilization attribute host_memory."},
+    {.name = "unset_utilization_hv_memory", .type = Type::boolean, .preset = "false", .comes_with = utilization,
+     .short_text = "Remove the utilization attribute hv_memory",
+     .long_text = "Remove the resource's utilization attribute hv_memory."},
+    {.name = "save_config_on_stop", .type = Type::boolean, .preset = "false", .comes_with = save_config,
+     .short_text = "Write the running definition to the file",
+     .long_text = "Write the definition of the running domain back to the file that config names."},
+    {.name = "sync_config_on_stop", .type = Type::boolean, .preset = "false", .comes_with = save_config,
+     .short_text = "Write the running definition to the file on all nodes",
+     .long_text = "As save_config_on_stop, and bring the file to all nodes."},
+    {.name = "snapshot", .comes_with = "the snapshots",
+     .short_text = "Directory for the memory of a stopped domain",
+     .long_text = "Directory to which the memory of a domain is saved when it is stopped, and from which it is taken "
+                  "when it is started."},
+    {.name = "backingfile", .comes_with = copy_on_write,
+     .short_text = "Image that the domain's disk is made of",
+     .long_text = "Absolute path of the image on top of which a copy-on-write disk is made for the domain."},
+    {.name = "stateless", .type = Type::boolean, .preset = "false", .comes_with = copy_on_write,
+     .short_text = "Make the disk anew at each start",
+     .long_text = "Make the copy-on-write disk anew from backingfile at each start."},
+    {.name = "copyindirs", .comes_with = copy_on_write,
+     .short_text = "Directories to copy into a new disk",
+     .long_text = "Directories that are copied into a disk that was made anew before the guest boots."},
+    {.name = "start_resources", .type = Type::boolean, .preset = "false",
+     .comes_with = "the start of libvirt's pools and networks",
+     .short_text = "Start libvirt's pools and networks first",
+     .long_text = "Start the libvirt storage pools and networks that the domain uses before the domain is started or "
+                  "moved."},
+    {.name = "xmfile", .reloadable = false, .comes_with = xl_files,
+     .short_text = "Native Xen configuration file",
+     .long_text = "Absolute path of the domain's configuration file in the format of xl. Use config with libvirt XML "
+                  "(virsh -c xen:///system domxml-from-native xen-xl FILE)."},
+    {.name = "shutdown_acpi", .type = Type::boolean, .preset = "0", .comes_with = xl_files,
+     .short_text = "Press the guest's power button",
+     .long_text = "Shut the guest down by its ACPI power button. Use shutdown_mode=acpi."},
+    {.name = "allow_mem_management", .type = Type::boolean, .preset = "0", .comes_with = ballooning,
+     .short_text = "Adjust the memory of the Xen host",
+     .long_text = "Adjust the memory of the host and of the other domains when this one starts or stops."},
+    {.name = "reserved_Dom0_memory", .type = Type::integer, .preset = "512", .comes_with = ballooning,
+     .short_text = "Memory kept for the Xen host in MiB",
+     .long_text = "How much memory the host keeps, in MiB. Has no effect without allow_mem_management."},
+    {.name = "node_ip_attribute", .comes_with = xl_files,
+     .short_text = "Node attribute with the address for migrations",
+     .long_text = "Name of the node attribute that holds the address to which a domain migrates. Use "
+                  "migration_network_suffix or migrateuri."},
+});
+
+}  // namespace
+
+std::span<const Row> table() { return rows; }
+
+const Row* find_row(std::string_view name) {
+  for (const Row& row : rows)
+    if (row.name == name) return &row;
+  return nullptr;
+}
+
+}  // namespace migrationd::resource
