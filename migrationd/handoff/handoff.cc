@@ -229,6 +229,10 @@ void Stepper::on(const event::Recovered&) {
   }
 }
 
+void Stepper::on(const event::Forget& e) {
+  if (s_.noted.node == e.node) s_.noted = {{}, {}, s_.noted.epoch};  // only a newer note may name it again
+}
+
 void Stepper::on(const event::Resend&) {
   switch (s_.phase) {
     case Phase::claim:

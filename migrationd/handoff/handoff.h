@@ -170,6 +170,8 @@ struct Judged { Judgement judgement; std::string why; };
 struct TimeShort {};
 /// The daemon came up with this record, and the hypervisor was looked at.
 struct Recovered {};
+/// The administrator's word: nothing of `node`'s old installation can run any more.
+struct Forget { NodeName node; };
 /// Time to send again what has not been answered.
 struct Resend {};
 }  // namespace event
@@ -178,7 +180,7 @@ using Event = std::variant<event::Start, event::StartEnded, event::Stop, event::
                            event::Claim, event::Withdraw, event::Given, event::Released, event::Gone, event::Acknowledged,
                            event::Wait, event::Note, event::Proven, event::Unproven, event::JobEnded, event::HereChanged,
                            event::Executes, event::BootFailed, event::DestroyFailed, event::Deadline, event::Judged,
-                           event::TimeShort, event::Recovered, event::Resend>;
+                           event::TimeShort, event::Recovered, event::Forget, event::Resend>;
 
 namespace action {
 // --- messages to other nodes ---

@@ -49,6 +49,7 @@ class Stepper {
   void on(const event::Note& e);
   void on(const event::HereChanged& e);
   void on(const event::Recovered& e);
+  void on(const event::Forget& e);
   void on(const event::Resend& e);
 
   /// After every event: whatever waits and has become possible.

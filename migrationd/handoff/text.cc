@@ -101,6 +101,7 @@ struct EventText {
   }
   std::string operator()(const event::TimeShort&) const { return "the stop's time is short"; }
   std::string operator()(const event::Recovered&) const { return "daemon came up"; }
+  std::string operator()(const event::Forget& e) const { return "forget " + e.node; }
   std::string operator()(const event::Resend&) const { return "resend"; }
   static std::string name(Attempt attempt) { return migrationd::to_string(attempt); }
 };

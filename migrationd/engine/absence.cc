@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What proves a node absent that does not answer a claim. Silence is never proof: it is a farewell, or a
+// successful power fencing after its last word, or, where the administrator chose `unfenced=membership`, that
+// the cluster manager no longer counts it as a member.
+#include "migrationd/engine/engine.h"
+
+namespace migrationd::engine {
+
+using handoff::Phase;
+using handoff::Proof;
+namespace event = handoff::event;
+
+void Engine::look_for_proofs() {
+  for (auto& [uuid, runner] : runners_) {
+    const handoff::State& state = runner->state();
+    const bool asks = state.phase == Phase::claim || state.phase == Phase::withdrawn;
+    if (!asks && state.phase != Phase::given) continue;
+    const std::set<NodeName> nodes = asks ? state.asked : std::set<NodeName>{state.peer};
+    for (const NodeName& node : nodes) {
+      if (!runner->state().answers.contains(node)) prove(*runner, node);
+    }
+  }
+}
+
+void Engine::prove(DomainRunner& runner, const NodeName& node) {
+  const DomainUuid uuid = runner.record().uuid;
+  if (farewells_.contains(node)) {
+    proven(uuid, node, Proof::farewell);
+    return;
+  }
+  if (world_.peers.linked(node) || world_.cluster.member(node)) {
+    last_word_[node] = world_.clock.now();
+    return;  // it can speak for itself
+  }
+  if (!last_word_.contains(node)) last_word_[node] = Instant{};
+  const bool wanted = runner.state().start != 0;
+  const bool membership = runner.policy().unfenced_membership && wanted && world_.cluster.active_here();
+  world_.cluster.fenced_since(node, last_word_[node], alive<bool>([this, uuid, node, wanted, membership](bool fenced) {
+    if (world_.peers.linked(node) || world_.cluster.member(node)) return;
+    if (fenced) {
+      proven(uuid, node, Proof::fenced);
+      return;
+    }
+    if (wanted && fencing_asked_.insert(node).second) {
+      world_.cluster.request_fencing(
+          node, "its daemon does not answer, and a domain can't be started without proof that it does not run there",
+          alive<Outcome>([this, uuid, node, membership](Outcome outcome) {
+            if (!outcome.ok()) {
+              world_.log.write(Log::Level::warning, "", node + " can't be fenced: " + outcome.error());
+              if (membership && !world_.cluster.member(node)) {
+                world_.log.write(Log::Level::alarm, "", node + " counts as absent only because it is not a member "
+                                 "(unfenced=membership): a partition may run a domain twice");
+                proven(uuid, node, Proof::not_member);
+              }
+            }
+            fencing_asked_.erase(node);  // may be asked again, should it not have come to a proof
+          }));
+    }
+  }));
+}
+
+void Engine::proven(const DomainUuid& uuid, const NodeName& node, Proof proof) {
+  if (DomainRunner* runner = find(uuid)) runner->feed(event::Proven{node, proof});
+}
+
+void Engine::heard_from(const NodeName& node) {
+  if (farewells_.erase(node) > 0) world_.journal.write_farewells(farewells_);
+  for (auto& [uuid, runner] : runners_) {
+    const auto& answers = runner->state().answers;
+    const auto found = answers.find(node);
+    if (found != answers.end() && found->second.kind == handoff::Answer::Kind::proven) {
+      runner->feed(event::Unproven{node});
+    }
+  }
+}
+
+Outcome Engine::forget(const NodeName& node) {
+  if (!cluster_.others.contains(node)) {
+    return Error{node + " is not a configured node of this cluster: known are the other nodes shown by "
+                 "migrationctl status"};
+  }
+  for (auto& [uuid, runner] : runners_) runner->feed(event::Forget{node});
+  return Done{};
+}
+
+}  // namespace migrationd::engine

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Routing: which runner an event concerns. Nothing is decided here.
+#include "migrationd/engine/engine.h"
+
+#include <algorithm>
+
+#include "migrationd/engine/pending.h"
+
+namespace migrationd::engine {
+
+using namespace std::chrono_literals;
+using handoff::Phase;
+namespace event = handoff::event;
+
+namespace {
+/// Proofs are looked for, and offers judged anew at least this often.
+constexpr Milliseconds tick_every = 1s;
+}  // namespace
+
+Engine::Engine(World& world, handoff::Cluster cluster, PolicyReader read_policy, std::vector<Record> records,
+               std::set<NodeName> farewells)
+    : world_(world),
+      cluster_(std::move(cluster)),
+      read_policy_(std::move(read_policy)),
+      farewells_(std::move(farewells)) {
+  for (Record& record : records) {
+    const DomainUuid uuid = record.uuid;
+    Policy policy = policy_of(record.parameters);
+    runners_[uuid] = std::make_unique<DomainRunner>(world_, static_cast<RunnerHost&>(*this), std::move(record), std::move(policy));
+  }
+}
+
+Engine::~Engine() {
+  if (tick_timer_ != 0) world_.clock.cancel(tick_timer_);
+}
+
+void Engine::begin() {
+  world_.hypervisor.listen(this);
+  world_.peers.listen(this);
+  world_.cluster.listen(this);
+  // Claims of before are withdrawn whether or not the hypervisor answers; the rest is looked at again when
+  // it does (hypervisor_changed).
+  for (auto& [uuid, runner] : runners_) runner->feed(event::Recovered{});
+  tick();
+}
+
+void Engine::tick() {
+  tick_timer_ = world_.clock.schedule(tick_every, [this] { tick(); });
+  look_for_proofs();
+  static_assert(tick_every <= 5s);
+  judge_offers();
+}
+
+Policy Engine::policy_of(const std::map<std::string, std::string>& parameters) const {
+  auto policy = read_policy_(parameters);
+  return policy.ok() ? std::move(policy.value()) : Policy{};
+}
+
+DomainRunner* Engine::find(const DomainUuid& uuid) {
+  const auto found = runners_.find(uuid);
+  return found == runners_.end() ? nullptr : found->second.get();
+}
+
+DomainRunner* Engine::find_resource(const std::string& resource) {
+  for (auto& [uuid, runner] : runners_) {
+    if (!resource.empty() && runner->record().resource == resource) return runner.get();
+  }
+  return nullptr;
+}
+
+DomainRunner& Engine::runner(const DomainUuid& uuid, const std::string& name) {
+  auto& slot = runners_[uuid];
+  if (!slot) {
+    Record record;
+    record.uuid = uuid;
+    record.name = name.empty() ? world_.hypervisor.look(uuid).name : name;
+    if (record.name.empty()) record.name = uuid.str();
+    slot = std::make_unique<DomainRunner>(world_, static_cast<RunnerHost&>(*this), std::move(record), policy_of({}));
+  }
+  return *slot;
+}
+
+// ---------------------------------------------------------------- hypervisor
+
+void Engine::domain_changed(const DomainUuid& uuid) {
+  if (DomainRunner* one = find(uuid)) one->feed(event::HereChanged{});
+}
+
+void Engine::hypervisor_changed(bool usable) {
+  hypervisor_usable_ = usable;
+  world_.log.write(usable ? Log::Level::notice : Log::Level::warning, "",
+                   usable ? "the hypervisor answers" : "the hypervisor does not answer");
+  if (!usable) return;
+  for (auto& [uuid, one] : runners_) {
+    if (!recovered_) one->feed(event::Recovered{});
+    one->feed(event::HereChanged{});
+  }
+  recovered_ = true;
+}
+
+// ---------------------------------------------------------------- peers
+
+/// One overload per message of a peer.
+struct Engine::FromPeer {
+  Engine& e;
+  const NodeName& from;
+  const std::string& installation;
+
+  void operator()(const wire::Hello&) {}
+  void operator()(const wire::Claim& m) {
+    const bool claimable = !e.world_.cluster.active_here() || e.world_.cluster.member(from);
+    e.runner(m.domain, "").feed(event::Claim{
+        from, m.attempt, claimable,
+        claimable ? "" : "it is held by the cluster manager here, which does not see " + from + " as a member"});
+  }
+  void operator()(const wire::Withdraw& m) { e.runner(m.domain, "").feed(event::Withdraw{from, m.attempt}); }
+  void operator()(const wire::Given& m) { to(m.domain, event::Given{from, m.attempt, m.epoch}); }
+  void operator()(const wire::Released& m) { to(m.domain, event::Released{from, m.attempt, m.why}); }
+  void operator()(const wire::Gone& m) {
+    to(m.domain, event::Gone{from, m.attempt, m.epoch, installation,
+                             handoff::Holder{m.noted_node, m.noted_installation, m.noted_epoch}});
+  }
+  void operator()(const wire::Wait& m) { to(m.domain, event::Wait{from, m.attempt, m.why}); }
+  void operator()(const wire::Acknowledged& m) { to(m.domain, event::Acknowledged{from, m.attempt}); }
+  void operator()(const wire::Invite& m) {
+    if (e.leaving_) {
+      e.world_.peers.send(from, wire::Refusal{m.domain, "the destination's daemon is being stopped"});
+      return;
+    }
+    DomainRunner& runner = e.runner(m.domain, m.name);
+    if (runner.state().phase == Phase::gone) {
+      if (!m.resource.empty()) runner.describe(m.resource, m.parameters, e.policy_of(m.parameters));
+      if (!m.definition.empty()) runner.define({m.domain, m.name, m.definition, 0});
+    }
+    runner.feed(event::Invite{from});
+  }
+  void operator()(const wire::Refusal& m) {
+    if (DomainRunner* runner = e.find(m.domain)) {
+      if (runner->state().inviting == from) {
+        runner->feed(event::PushEnded{runner->state().push, from + " refuses it: " + m.why});
+      }
+    }
+  }
+  void operator()(const wire::Note& m) {
+    e.runner(m.domain, m.name).feed(event::Note{handoff::Holder{from, installation, m.epoch}});
+  }
+  void operator()(const wire::AskReady& m) { e.answer_ready(from, m); }
+  void operator()(const wire::Ready& m) { e.ready_answered(from, m); }
+  void operator()(const wire::Farewell&) {
+    e.world_.log.write(Log::Level::notice, "", from + " says farewell: nothing runs there");
+    e.farewells_.insert(from);
+    e.world_.journal.write_farewells(e.farewells_);
+    e.look_for_proofs();
+  }
+  void operator()(const wire::Ping&) {}
+  void operator()(const wire::Pong&) {}
+
+  void to(const DomainUuid& uuid, handoff::Event event) {
+    if (DomainRunner* runner = e.find(uuid)) runner->feed(std::move(event));
+  }
+};
+
+void Engine::received(const NodeName& from, const std::string& installation, const wire::PeerMessage& message) {
+  if (!cluster_.others.contains(from)) return;
+  last_word_[from] = world_.clock.now();
+  const bool chatter = std::holds_alternative<wire::Farewell>(message) ||
+                       std::holds_alternative<wire::Ping>(message) || std::holds_alternative<wire::Pong>(message);
+  if (!chatter) heard_from(from);
+  std::visit(FromPeer{*this, from, installation}, message);
+}
+
+void Engine::link_changed(const NodeName& node, bool up) {
+  world_.log.write(Log::Level::notice, "", up ? "the link to " + node + " is up" : "the link to " + node + " is down");
+  last_word_[node] = world_.clock.now();
+  if (!up) return;
+  for (auto& [uuid, one] : runners_) {
+    if (one->state().phase == Phase::held) {
+      world_.peers.send(node, wire::Note{uuid, one->record().name, one->state().epoch});
+    }
+    if (one->state().phase == Phase::claim || one->state().phase == Phase::withdrawn ||
+        one->state().phase == Phase::given) {
+      one->feed(event::Resend{});
+    }
+  }
+}
+
+void Engine::members_changed() {
+  cluster_.others = world_.cluster.others();
+  look_for_proofs();
+}
+
+void Engine::configuration_changed() {
+  cluster_.others = world_.cluster.others();
+  judge_offers();
+}
+
+void Engine::request_fencing(const NodeName& node, const std::string& why) {
+  world_.cluster.request_fencing(node, why, alive<Outcome>([this, node](Outcome outcome) {
+    if (!outcome.ok()) world_.log.write(Log::Level::alarm, "", "fencing of " + node + " failed: " + outcome.error());
+  }));
+}
+
+// ---------------------------------------------------------------- leaving, and what there is
+
+bool Engine::idle() const {
+  return std::all_of(runners_.begin(), runners_.end(), [](const auto& entry) {
+    return entry.second->state().phase == Phase::gone && entry.second->view().here == handoff::Here::absent;
+  });
+}
+
+void Engine::say_farewell() {
+  leaving_ = true;
+  if (!idle() || !hypervisor_usable_) return;
+  for (const NodeName& node : cluster_.others) world_.peers.send(node, wire::Farewell{});
+}
+
+void Engine::drain(Milliseconds limit, std::function<void()> done) {
+  leaving_ = true;
+  const bool busy = std::any_of(runners_.begin(), runners_.end(), [](const auto& entry) {
+    switch (entry.second->state().phase) {
+      case Phase::offered:
+      case Phase::moving:
+      case Phase::stopping:
+      case Phase::given:
+        return true;
+      case Phase::gone:
+      case Phase::claim:
+      case Phase::withdrawn:
+      case Phase::held:
+        return false;
+    }
+    return false;
+  });
+  if (!busy || limit <= 0ms) {
+    done();
+    return;
+  }
+  world_.clock.schedule(200ms, [this, limit, done = std::move(done)] { drain(limit - 200ms, done); });
+}
+
+std::vector<DomainStatus> Engine::domains() const {
+  std::vector<DomainStatus> all;
+  for (const auto& [uuid, one] : runners_) {
+    DomainStatus status{uuid, one->record().name, one->record().resource, one->state(), one->view(), Milliseconds{0},
+                        {one->remarks().begin(), one->remarks().end()}};
+    if (status.state.phase == Phase::offered) status.offer_left = status.state.offer_ends - world_.clock.now();
+    all.push_back(std::move(status));
+  }
+  for (const auto& [uuid, view] : world_.hypervisor.all()) {
+    if (runners_.contains(uuid)) continue;
+    all.push_back({uuid, view.name, "", {}, view, Milliseconds{0}, {}});
+  }
+  return all;
+}
+
+std::vector<PeerStatus> Engine::peers() const {
+  std::vector<PeerStatus> all;
+  for (const NodeName& node : cluster_.others) {
+    all.push_back({node, world_.peers.linked(node), world_.cluster.member(node), farewells_.contains(node)});
+  }
+  return all;
+}
+
+}  // namespace migrationd::engine

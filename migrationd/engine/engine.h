@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The engine of one node: it brings what happens (orders of the cluster manager, messages of peers, changes
+// of the hypervisor, time) to the runner of the domain that it concerns, and the runners' answers back.
+//
+//   engine.cc    runners, peers, hypervisor: routing only
+//   orders.cc    start, stop, monitor, migrate_to, migrate_from: their time, and what a stop means
+//   absence.cc   what proves a silent node absent: farewell, fencing, or the administrator's word
+//   readiness.cc may a domain come here: memory, hypervisor, cluster manager
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "migrationd/engine/domain-runner.h"
+#include "migrationd/engine/policy.h"
+#include "migrationd/engine/world.h"
+#include "migrationd/wire/local-message.h"
+
+namespace migrationd::engine {
+
+using OrderId = handoff::Token;
+
+/// What the agent asks for. The definition has been read already, or why it couldn't be.
+struct Order {
+  enum class Kind { start, stop, monitor, migrate_to, migrate_from };
+  Kind kind = Kind::monitor;
+  std::string face;                                ///< ocf or lsb
+  std::string resource;
+  std::map<std::string, std::string> parameters;   ///< as given
+  std::optional<Definition> definition;
+  std::string no_definition;                       ///< why there's none
+  Milliseconds timeout{0};                         ///< the caller's patience; 0: it doesn't say
+  NodeName target;                                 ///< migrate_to: where to
+  wire::HeartbeatCause cause = wire::HeartbeatCause::none;
+};
+
+struct OrderReply {
+  wire::OcfCode code = wire::OcfCode::error;
+  std::string reason;
+};
+
+/// One domain in `status`.
+struct DomainStatus {
+  DomainUuid uuid;
+  std::string name;
+  std::string resource;
+  handoff::State state;
+  DomainView view;
+  Milliseconds offer_left{0};
+  std::vector<Remark> remarks;
+};
+
+struct PeerStatus {
+  NodeName node;
+  bool linked = false;
+  bool member = false;
+  bool farewell = false;
+};
+
+class Engine : private RunnerHost, private HypervisorListener, private PeerListener, private ClusterListener {
+ public:
+  /// `cluster.others` may change later (nodes_changed); `records` and `farewells` are what the journal held.
+  Engine(World& world, handoff::Cluster cluster, PolicyReader read_policy, std::vector<Record> records,
+         std::set<NodeName> farewells);
+  ~Engine() override;
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Recovers what the journal holds, then works.
+  void begin();
+
+  /// Answers exactly once, within the order's time. 0 when it was answered at once.
+  OrderId order(Order order, Callback<OrderReply> reply);
+  /// The caller is gone (the agent was killed): nothing is answered any more, and what can be undone is.
+  void caller_gone(OrderId id);
+
+  /// True when nothing runs, waits or is offered here: then a farewell may be said.
+  bool idle() const;
+  /// "Nothing runs here, I start nothing before asking": to all peers, before the end in order.
+  void say_farewell();
+  /// Waits until no offer stands and no job runs any more (node shutdown), or until `limit`.
+  void drain(Milliseconds limit, std::function<void()> done);
+
+  std::vector<DomainStatus> domains() const;
+  std::vector<PeerStatus> peers() const;
+  bool hypervisor_usable() const { return hypervisor_usable_; }
+  /// The administrator's word that nothing of `node`'s old installation can run any more.
+  Outcome forget(const NodeName& node);
+
+ private:
+  struct Pending;  // an order that waits
+
+  // RunnerHost
+  const handoff::Cluster& cluster() const override { return cluster_; }
+  void answered(handoff::Token token, bool ok, const std::string& why) override;
+  void rejudge_stop(handoff::Token token) override;
+  void retry_start(handoff::Token token) override;
+  void request_fencing(const NodeName& node, const std::string& why) override;
+  // HypervisorListener
+  void domain_changed(const DomainUuid& uuid) override;
+  void hypervisor_changed(bool usable) override;
+  // PeerListener
+  void received(const NodeName& from, const std::string& installation, const wire::PeerMessage& message) override;
+  void link_changed(const NodeName& node, bool up) override;
+  // ClusterListener
+  void members_changed() override;
+  void configuration_changed() override;
+
+  // engine.cc
+  DomainRunner* find(const DomainUuid& uuid);
+  DomainRunner* find_resource(const std::string& resource);
+  DomainRunner& runner(const DomainUuid& uuid, const std::string& name);
+  Policy policy_of(const std::map<std::string, std::string>& parameters) const;
+  struct FromPeer;  // one overload per message
+
+  // orders.cc
+  DomainRunner* runner_of(const Order& order, OrderReply& why_not);
+  void begin_start(Pending& pending);
+  void begin_stop(Pending& pending);
+  void begin_push(Pending& pending);
+  void begin_fetch(Pending& pending);
+  void mean_stop(handoff::Token token);
+  void real_stop(Pending& pending, const std::string& reason);
+  void offer_if_ready(handoff::Token token, const StopIntent& intent);
+  OrderReply monitor(const Order& order);
+  void finish(handoff::Token token, OrderReply reply);
+  void time_up(handoff::Token token);
+  StopQuestion question_of(const DomainRunner& runner) const;
+
+  // absence.cc
+  void look_for_proofs();
+  void prove(DomainRunner& runner, const NodeName& node);
+  void proven(const DomainUuid& uuid, const NodeName& node, handoff::Proof proof);
+  void heard_from(const NodeName& node);
+
+  // readiness.cc
+  void ask_ready(const NodeName& node, const DomainRunner& runner, Callback<Outcome> done);
+  void answer_ready(const NodeName& from, const wire::AskReady& question);
+  void ready_answered(const NodeName& from, const wire::Ready& answer);
+  std::uint64_t promised_memory_kib(const DomainUuid& except) const;
+
+  // offers, judged again
+  void judge_offers();
+
+  World& world_;
+  handoff::Cluster cluster_;
+  PolicyReader read_policy_;
+  std::map<DomainUuid, std::unique_ptr<DomainRunner>> runners_;
+  std::map<handoff::Token, std::unique_ptr<Pending>> pending_;
+  handoff::Token next_token_ = 1;
+  bool hypervisor_usable_ = false;
+  bool recovered_ = false;
+  bool leaving_ = false;
+  std::set<NodeName> farewells_;
+  std::set<NodeName> fencing_asked_;
+  std::map<NodeName, Instant> last_word_;      ///< when a node was last heard or seen as member
+  struct Question {
+    NodeName node;
+    Callback<Outcome> done;
+    TimerId timer = 0;
+  };
+  std::map<std::uint64_t, Question> questions_;
+  std::uint64_t next_question_ = 1;
+  TimerId tick_timer_ = 0;
+  void tick();
+  std::shared_ptr<int> life_ = std::make_shared<int>(0);
+  template <class T>
+  Callback<T> alive(std::function<void(T)> call) {
+    return [weak = std::weak_ptr<int>(life_), call = std::move(call)](T value) {
+      if (weak.lock()) call(std::move(value));
+    };
+  }
+};
+
+}  // namespace migrationd::engine

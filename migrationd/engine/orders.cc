@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The cluster manager's orders: the time each has, what a stop means, and the answer. Who may run the domain
+// is not decided here but in the room `handoff`.
+#include <algorithm>
+
+#include "migrationd/engine/engine.h"
+#include "migrationd/engine/pending.h"
+
+namespace migrationd::engine {
+
+using namespace std::chrono_literals;
+using handoff::Here;
+using handoff::Phase;
+using handoff::StopMeaning;
+using wire::OcfCode;
+namespace event = handoff::event;
+
+namespace {
+
+/// For callers that set no limit (Heartbeat, init scripts).
+constexpr Milliseconds stop_without_limit = 180s;
+constexpr Milliseconds push_without_limit = 120s;
+/// A claim that was released is made again after this.
+constexpr Milliseconds retry_after = 1s;
+/// An offer with something active beneath the domain stands no longer than this.
+constexpr Milliseconds short_offer = 30s;
+/// After its time is up, an order's orderly end is waited for so long.
+constexpr Milliseconds last_words = 800ms;
+
+/// What is kept of an order's time for the answer, and for a push also for its abort.
+Milliseconds margin(Order::Kind kind, Milliseconds timeout) {
+  const bool push = kind == Order::Kind::migrate_to;
+  return std::min(timeout / 4, std::max<Milliseconds>(push ? 5s : 2s, timeout / 20));
+}
+
+const char* word(Order::Kind kind) {
+  switch (kind) {
+    case Order::Kind::start: return "start";
+    case Order::Kind::stop: return "stop";
+    case Order::Kind::monitor: return "monitor";
+    case Order::Kind::migrate_to: return "migrate_to";
+    case Order::Kind::migrate_from: return "migrate_from";
+  }
+  return "?";
+}
+
+}  // namespace
+
+OrderId Engine::order(Order order, Callback<OrderReply> reply) {
+  if (order.kind == Order::Kind::monitor) {
+    reply(monitor(order));
+    return 0;
+  }
+  OrderReply why_not;
+  DomainRunner* runner = runner_of(order, why_not);
+  if (runner == nullptr) {
+    reply(why_not);
+    return 0;
+  }
+  if (!order.resource.empty()) runner->describe(order.resource, order.parameters, policy_of(order.parameters));
+  if (order.definition) runner->define(*order.definition);
+
+  auto owned = std::make_unique<Pending>();
+  Pending& pending = *owned;
+  const handoff::Token token = next_token_++;
+  pending.token = token;
+  pending.order = std::move(order);
+  pending.uuid = runner->record().uuid;
+  pending.reply = std::move(reply);
+  Milliseconds timeout = pending.order.timeout;
+  if (timeout.count() <= 0) {
+    switch (pending.order.kind) {
+      case Order::Kind::start: timeout = runner->policy().start_timeout; break;
+      case Order::Kind::stop: timeout = stop_without_limit; break;
+      case Order::Kind::monitor:
+      case Order::Kind::migrate_to:
+      case Order::Kind::migrate_from: timeout = push_without_limit; break;
+    }
+  }
+  const Milliseconds time = timeout - margin(pending.order.kind, timeout);
+  pending.ends = world_.clock.now() + time;
+  pending.end_timer = world_.clock.schedule(time, [this, token] { time_up(token); });
+  pending_[token] = std::move(owned);
+  runner->remark(std::string(word(pending.order.kind)) + " asked for by the cluster manager");
+  switch (pending.order.kind) {
+    case Order::Kind::start: begin_start(pending); break;
+    case Order::Kind::stop: begin_stop(pending); break;
+    case Order::Kind::migrate_to: begin_push(pending); break;
+    case Order::Kind::migrate_from: begin_fetch(pending); break;
+    case Order::Kind::monitor: break;
+  }
+  return token;
+}
+
+DomainRunner* Engine::runner_of(const Order& order, OrderReply& why_not) {
+  if (order.definition) {
+    DomainRunner& one = runner(order.definition->uuid, order.definition->name);
+    return &one;
+  }
+  if (DomainRunner* one = find_resource(order.resource)) return one;  // its definition is kept here
+  if (order.kind == Order::Kind::stop) {
+    for (const auto& [uuid, view] : world_.hypervisor.all()) {
+      const auto named = order.parameters.find("name");
+      const std::string& name = named == order.parameters.end() ? order.resource : named->second;
+      if (view.name == name) return &runner(uuid, view.name);
+    }
+    if (hypervisor_usable_) {
+      world_.log.write(Log::Level::warning, order.resource,
+                       "stop: " + order.no_definition + "; nothing of it was ever known here, so nothing is stopped");
+      why_not = {OcfCode::success, ""};
+      return nullptr;
+    }
+    why_not = {OcfCode::error, order.no_definition + "; and the hypervisor does not say what runs here"};
+    return nullptr;
+  }
+  why_not = {OcfCode::not_installed, order.no_definition};
+  return nullptr;
+}
+
+OrderReply Engine::monitor(const Order& order) {
+  const DomainRunner* known = order.definition ? find(order.definition->uuid) : find_resource(order.resource);
+  if (known == nullptr && !order.definition) return {OcfCode::not_installed, order.no_definition};
+  const DomainView view =
+      known != nullptr ? known->view() : world_.hypervisor.look(order.definition->uuid);
+  const handoff::State state = known != nullptr ? known->state() : handoff::State{};
+  switch (handoff::monitor(state, view.here)) {
+    case handoff::Monitor::running:
+      if (!view.healthy && view.here == Here::running && state.phase != Phase::moving) {
+        return {OcfCode::error, "the domain is " + (view.detail.empty() ? std::string("not healthy") : view.detail)};
+      }
+      return {OcfCode::success, ""};
+    case handoff::Monitor::not_running:
+      return {OcfCode::not_running, ""};
+    case handoff::Monitor::failed:
+      return {OcfCode::error, "the domain is " + (view.detail.empty() ? std::string("stopped") : view.detail)};
+    case handoff::Monitor::unknown:
+      return {OcfCode::error, "can't tell whether the domain runs: the hypervisor does not answer (is libvirtd up?)"};
+  }
+  return {OcfCode::error, ""};
+}
+
+// ---------------------------------------------------------------- start, migrate_from, migrate_to
+
+void Engine::begin_start(Pending& pending) { find(pending.uuid)->feed(event::Start{pending.token}); }
+
+/// The domain is here, or is fetched: a push that failed is made good by a pull.
+void Engine::begin_fetch(Pending& pending) { find(pending.uuid)->feed(event::Start{pending.token}); }
+
+void Engine::begin_push(Pending& pending) {
+  const handoff::Token token = pending.token;
+  const NodeName to = pending.order.target;
+  DomainRunner& runner = *find(pending.uuid);
+  if (!cluster_.others.contains(to)) {
+    finish(token, {OcfCode::bad_arguments, "'" + to + "' is not another node of this cluster"});
+    return;
+  }
+  const Phase phase = runner.state().phase;
+  if (phase == Phase::given || phase == Phase::moving) {  // an earlier migrate_to is still at it
+    runner.feed(event::Push{token, to});
+    return;
+  }
+  runner.job_by(pending.ends);
+  ask_ready(to, runner, alive<Outcome>([this, token, to](Outcome ready) {
+    const auto found = pending_.find(token);
+    if (found == pending_.end()) return;
+    DomainRunner& runner = *find(found->second->uuid);
+    if (!ready.ok()) {
+      runner.remark("not migrated: " + ready.error());
+      finish(token, {OcfCode::error, ready.error()});
+      return;
+    }
+    runner.feed(event::Push{token, to});
+  }));
+}
+
+void Engine::retry_start(handoff::Token token) {
+  const auto found = pending_.find(token);
+  if (found == pending_.end()) return;
+  found->second->doubt = find(found->second->uuid)->state().doubt;
+  world_.clock.schedule(retry_after, [this, token] {
+    const auto still = pending_.find(token);
+    if (still == pending_.end() || still->second->time_is_up || !still->second->reply) return;
+    find(still->second->uuid)->feed(event::Start{token});
+  });
+}
+
+// ---------------------------------------------------------------- stop
+
+void Engine::begin_stop(Pending& pending) {
+  const handoff::Token token = pending.token;
+  const Milliseconds time = pending.ends - world_.clock.now();
+  pending.short_timer = world_.clock.schedule(time * 2 / 3, [this, token] {
+    const auto found = pending_.find(token);
+    if (found == pending_.end()) return;
+    found->second->short_timer = 0;
+    find(found->second->uuid)->feed(event::TimeShort{});
+  });
+  find(pending.uuid)->stop_by(pending.ends);
+  mean_stop(token);
+}
+
+StopQuestion Engine::question_of(const DomainRunner& runner) const {
+  return {runner.record().resource, "ocf", 0, runner.record().uuid};
+}
+
+void Engine::mean_stop(handoff::Token token) {
+  const auto found = pending_.find(token);
+  if (found == pending_.end()) return;
+  Pending& pending = *found->second;
+  DomainRunner& runner = *find(pending.uuid);
+  const Phase phase = runner.state().phase;
+  const DomainView view = runner.view();
+  const bool ours = phase == Phase::held || phase == Phase::offered || phase == Phase::moving;
+  if (!ours) {
+    runner.feed(event::Stop{token, StopMeaning::real, {}});
+    return;
+  }
+  if (view.here != Here::running || !view.healthy) {
+    if (phase != Phase::moving) {
+      real_stop(pending, view.detail.empty() ? "it is not healthy" : "it is " + view.detail);
+      return;
+    }
+  }
+  switch (runner.policy().handoff) {
+    case Policy::Handoff::off:
+      real_stop(pending, "handoff=off");
+      return;
+    case Policy::Handoff::automatic:
+    case Policy::Handoff::on:
+      break;
+  }
+  StopQuestion question = question_of(runner);
+  question.face = pending.order.face;
+  question.heartbeat_cause = static_cast<int>(pending.order.cause);
+  world_.cluster.intent_of_stop(question, alive<StopIntent>([this, token](StopIntent intent) {
+    offer_if_ready(token, intent);
+  }));
+}
+
+void Engine::real_stop(Pending& pending, const std::string& reason) {
+  DomainRunner& runner = *find(pending.uuid);
+  runner.remark("a real stop: " + reason);
+  runner.feed(event::Stop{pending.token, StopMeaning::real, {}});
+}
+
+void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
+  const auto found = pending_.find(token);
+  if (found == pending_.end()) return;
+  Pending& pending = *found->second;
+  DomainRunner& runner = *find(pending.uuid);
+  const Milliseconds stands =
+      intent.short_offer ? std::min(short_offer, runner.policy().handoff_timeout) : runner.policy().handoff_timeout;
+  switch (intent.intent) {
+    case Intent::stop:
+      real_stop(pending, intent.reason);
+      return;
+    case Intent::keep:
+      runner.remark("kept running: " + intent.reason);
+      runner.feed(event::Stop{token, StopMeaning::offer, stands});
+      return;
+    case Intent::offer:
+    case Intent::push:
+      break;
+  }
+  ask_ready(intent.to, runner, alive<Outcome>([this, token, intent, stands](Outcome ready) {
+    const auto still = pending_.find(token);
+    if (still == pending_.end()) return;
+    Pending& waiting = *still->second;
+    DomainRunner& one = *find(waiting.uuid);
+    if (!ready.ok()) {
+      real_stop(waiting, "it was to go to " + intent.to + ", but " + ready.error());
+      return;
+    }
+    if (intent.intent == Intent::offer) {
+      one.remark("offered to " + intent.to + ": " + intent.reason);
+      one.feed(event::Stop{token, StopMeaning::offer, stands});
+      return;
+    }
+    one.remark("pushed to " + intent.to + " before the stop returns: " + intent.reason);
+    waiting.pushing = true;
+    one.job_by(waiting.ends);
+    one.feed(event::Push{token, intent.to});
+  }));
+}
+
+void Engine::rejudge_stop(handoff::Token token) {
+  world_.clock.schedule(0ms, [this, token] { mean_stop(token); });
+}
+
+void Engine::judge_offers() {
+  for (auto& [uuid, runner] : runners_) {
+    if (runner->state().phase != Phase::offered) continue;
+    const DomainUuid id = uuid;
+    world_.cluster.judge_offer(question_of(*runner), alive<OfferJudgement>([this, id](OfferJudgement judged) {
+      DomainRunner* one = find(id);
+      if (one == nullptr || judged.judgement == handoff::Judgement::stands) return;
+      one->feed(event::Judged{judged.judgement, judged.reason});
+    }));
+  }
+}
+
+// ---------------------------------------------------------------- the end of an order
+
+void Engine::answered(handoff::Token token, bool ok, const std::string& why) {
+  const auto found = pending_.find(token);
+  if (found == pending_.end()) return;
+  Pending& pending = *found->second;
+  if (pending.pushing) {
+    pending.pushing = false;
+    DomainRunner& runner = *find(pending.uuid);
+    if (ok) {
+      runner.feed(event::Stop{token, StopMeaning::real, {}});  // gone from here: done
+    } else {
+      real_stop(pending, "the push failed: " + why);
+    }
+    return;
+  }
+  finish(token, {ok ? OcfCode::success : OcfCode::error, why});
+}
+
+void Engine::finish(handoff::Token token, OrderReply reply) {
+  auto node = pending_.extract(token);
+  if (node.empty()) return;
+  Pending& pending = *node.mapped();
+  for (TimerId timer : {pending.end_timer, pending.short_timer}) {
+    if (timer != 0) world_.clock.cancel(timer);
+  }
+  if (DomainRunner* runner = find(pending.uuid)) {
+    const std::string what = word(pending.order.kind);
+    if (reply.code == OcfCode::success) {
+      runner->remark(what + " succeeded");
+    } else {
+      runner->remark(what + " failed: " + reply.reason);
+    }
+  }
+  if (pending.reply) pending.reply(std::move(reply));
+}
+
+void Engine::time_up(handoff::Token token) {
+  const auto found = pending_.find(token);
+  if (found == pending_.end()) return;
+  Pending& pending = *found->second;
+  pending.end_timer = 0;
+  DomainRunner& runner = *find(pending.uuid);
+  const std::string doubt = runner.state().doubt.empty() ? pending.doubt : runner.state().doubt;
+  const std::string why = "the time of this action is nearly up" + (doubt.empty() ? "" : ": " + doubt);
+  if (!pending.time_is_up) {
+    pending.time_is_up = true;
+    switch (pending.order.kind) {
+      case Order::Kind::start:
+      case Order::Kind::migrate_from:
+        runner.feed(event::StartEnded{token, why});
+        break;
+      case Order::Kind::migrate_to:
+        runner.feed(event::PushEnded{token, why});
+        break;
+      case Order::Kind::stop:
+      case Order::Kind::monitor:
+        break;
+    }
+    const auto still = pending_.find(token);
+    if (still == pending_.end()) return;
+    const bool push = still->second->order.kind == Order::Kind::migrate_to;
+    still->second->end_timer =
+        world_.clock.schedule(push ? Milliseconds{3500} : last_words, [this, token] { time_up(token); });
+    still->second->doubt = why;
+    return;
+  }
+  finish(token, {OcfCode::error, pending.doubt});
+}
+
+void Engine::caller_gone(OrderId id) {
+  const auto found = pending_.find(id);
+  if (found == pending_.end()) return;
+  Pending& pending = *found->second;
+  pending.reply = nullptr;
+  DomainRunner& runner = *find(pending.uuid);
+  const std::string why = "the agent was killed";
+  switch (pending.order.kind) {
+    case Order::Kind::start:
+    case Order::Kind::migrate_from:
+      runner.feed(event::StartEnded{id, why});
+      break;
+    case Order::Kind::migrate_to:
+      runner.feed(event::PushEnded{id, why});
+      break;
+    case Order::Kind::stop:
+    case Order::Kind::monitor:
+      break;  // goes on to its end
+  }
+}
+
+}  // namespace migrationd::engine

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// An order of the cluster manager that waits for its answer.
+#pragma once
+
+#include <string>
+
+#include "migrationd/engine/engine.h"
+
+namespace migrationd::engine {
+
+struct Engine::Pending {
+  handoff::Token token = 0;
+  Order order;
+  DomainUuid uuid;
+  Callback<OrderReply> reply;
+  Instant ends;                  ///< the time of the order, less a margin for the answer's way
+  TimerId end_timer = 0;
+  TimerId short_timer = 0;       ///< a stop: two thirds of its time are over
+  bool pushing = false;          ///< a stop that pushes first
+  bool time_is_up = false;
+  std::string doubt;             ///< why a retried start has not come to an end
+};
+
+}  // namespace migrationd::engine

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// May a domain come to this node? Asked before every offer and push, so that a domain is not parted with
+// for a node that can't take it.
+#include "migrationd/engine/engine.h"
+
+namespace migrationd::engine {
+
+using namespace std::chrono_literals;
+using handoff::Here;
+using handoff::Phase;
+
+namespace {
+constexpr Milliseconds answer_time = 3s;
+}
+
+void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Callback<Outcome> done) {
+  if (!world_.peers.linked(node)) {
+    world_.clock.schedule(0ms, [done, node] { done(Error{"there is no link to the daemon of " + node}); });
+    return;
+  }
+  const std::uint64_t number = next_question_++;
+  Question& question = questions_[number];
+  question.node = node;
+  question.done = std::move(done);
+  question.timer = world_.clock.schedule(answer_time, [this, number, node] {
+    auto found = questions_.extract(number);
+    if (!found.empty()) found.mapped().done(Error{node + " did not say in time whether it can take it"});
+  });
+  world_.peers.send(node, wire::AskReady{number, runner.record().uuid, runner.record().name,
+                                         runner.view().memory_kib, runner.record().definition});
+}
+
+void Engine::ready_answered(const NodeName& from, const wire::Ready& answer) {
+  const auto found = questions_.find(answer.question);
+  if (found == questions_.end() || found->second.node != from) return;
+  Question question = std::move(found->second);
+  questions_.erase(found);
+  world_.clock.cancel(question.timer);
+  if (answer.ready) {
+    question.done(Done{});
+  } else {
+    question.done(Error{from + " can't take it: " + answer.why});
+  }
+}
+
+std::uint64_t Engine::promised_memory_kib(const DomainUuid& except) const {
+  std::uint64_t sum = 0;
+  for (const auto& [uuid, runner] : runners_) {
+    const Phase phase = runner->state().phase;
+    if (uuid != except && (phase == Phase::claim || phase == Phase::withdrawn) &&
+        runner->view().here == Here::absent) {
+      sum += runner->view().memory_kib;
+    }
+  }
+  return sum;
+}
+
+void Engine::answer_ready(const NodeName& from, const wire::AskReady& question) {
+  const auto answer = [this, from, number = question.question](const std::string& why_not) {
+    world_.peers.send(from, wire::Ready{number, why_not.empty(), why_not});
+  };
+  if (leaving_) return answer("its daemon is being stopped");
+  if (!hypervisor_usable_) return answer("its hypervisor does not answer");
+  const std::uint64_t free = world_.hypervisor.free_memory_kib();
+  const std::uint64_t promised = promised_memory_kib(question.domain);
+  if (question.memory_kib + promised > free) {
+    return answer("the domain needs " + std::to_string(question.memory_kib / 1024) + " MiB and " +
+                  std::to_string(free / 1024) + " MiB are free, of which " + std::to_string(promised / 1024) +
+                  " MiB are promised to others");
+  }
+  if (const DomainRunner* runner = find(question.domain)) {
+    if (runner->state().phase != Phase::gone) {
+      return answer(std::string("it has the domain as ") + handoff::to_string(runner->state().phase));
+    }
+  }
+  if (question.definition.empty()) return answer("");
+  world_.hypervisor.check(question.definition, alive<Outcome>([answer](Outcome outcome) {
+    answer(outcome.ok() ? "" : outcome.error());
+  }));
+}
+
+}  // namespace migrationd::engine
