@@ -60,7 +60,6 @@ std::string migrate_uri(const Parameters& parameters, const NodeName& destinatio
   const NodeName target =
       parameters.remoteuri.empty() ? with_suffix(destination, parameters.migration_network_suffix) : destination;
   if (!parameters.migrateuri.empty()) return with_node(parameters.migrateuri, target);
-  if (!parameters.migrate_options.migrateuri.empty()) return with_node(parameters.migrate_options.migrateuri, target);
   if (parameters.migration_network_suffix.empty()) return {};
 
   const std::string host = with_suffix(destination, parameters.migration_network_suffix);

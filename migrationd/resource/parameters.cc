@@ -128,6 +128,21 @@ Outcome check_word(std::string_view name, std::string_view value, std::string_vi
   return Done{};
 }
 
+// `options` without its words --migrateuri=URI, the last of which goes to `uri`.
+std::string without_migrateuri(std::string_view options, std::string& uri) {
+  constexpr std::string_view uri_option = "--migrateuri=";
+  std::string rest;
+  while (true) {
+    const std::size_t begin = options.find_first_not_of(" \t");
+    if (begin == std::string_view::npos) return rest;
+    options.remove_prefix(begin);
+    const std::string_view word = options.substr(0, options.find_first_of(" \t"));
+    options.remove_prefix(word.size());
+    if (word.starts_with(uri_option)) uri = word.substr(uri_option.size());
+    else rest.append(rest.empty() ? "" : " ").append(word);
+  }
+}
+
 // What goes beyond the type, for the implemented ones; puts the value where it belongs.
 Outcome assign(Parameters& to, std::string_view name, const std::string& value) {
   const auto milliseconds = [&] { return parse_duration(value).value(); };
@@ -168,7 +183,7 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
     to.migration_network_suffix = value;
     return check_word(name, value, "-_.");
   }
-  if (name == "migrateuri") {
+  if (name == "migrateuri") {  // comes after migrate_options in the order of names, and goes before its URI
     to.migrateuri = value;
     return check_uri(name, value);
   }
@@ -182,9 +197,7 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
     to.migrateport = static_cast<std::uint16_t>(number);
   }
   if (name == "migrate_options") {
-    auto options = parse_migrate_options(value);
-    if (!options) return bad_value(name, value, options.error());
-    to.migrate_options = options.value();
+    to.migrate_options = without_migrateuri(value, to.migrateuri);
   }
   if (name == "handoff") to.handoff = value == "on" ? Handoff::on : value == "off" ? Handoff::off : Handoff::automatic;
   if (name == "handoff_timeout") {
@@ -224,24 +237,6 @@ Result<Parameters> parse(const std::map<std::string, std::string>& given) {
   if (parameters.config.empty())
     return Error{"parameter config is missing: set it to the absolute path of the domain's libvirt XML"};
   return parameters;
-}
-
-Result<MigrateOptions> parse_migrate_options(std::string_view text) {
-  constexpr std::string_view uri_option = "--migrateuri=";
-  MigrateOptions options;
-  while (true) {
-    const std::size_t begin = text.find_first_not_of(" \t");
-    if (begin == std::string_view::npos) return options;
-    text.remove_prefix(begin);
-    const std::string_view word = text.substr(0, text.find_first_of(" \t"));
-    text.remove_prefix(word.size());
-    if (word.starts_with(uri_option)) options.migrateuri = word.substr(uri_option.size());
-    else if (word == "--unsafe") options.unsafe = true;
-    else if (word == "--auto-converge") options.auto_converge = true;
-    else if (word == "--abort-on-error") options.abort_on_error = true;
-    else if (!is_choice("--live|--p2p|--persistent|--undefinesource|--change-protection|--verbose", word))
-      return Error{"the option " + std::string(word) + " is not implemented; remove it"};
-  }
 }
 
 const char* to_string(Transport transport) {

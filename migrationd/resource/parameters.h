@@ -8,7 +8,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "migrationd/base/clock.h"
 #include "migrationd/base/result.h"
@@ -19,15 +18,6 @@ enum class Handoff { automatic, on, off };
 enum class Unfenced { refuse, membership };
 /// `libvirt_default`: a plain URI without a transport.
 enum class Transport { libvirt_default, ssh, tls, tcp };
-
-/// The options of migrate_options that change something.
-struct MigrateOptions {
-  std::string migrateuri;  ///< of --migrateuri=; empty: none
-  bool unsafe = false;
-  bool auto_converge = false;
-  bool abort_on_error = false;
-  bool operator==(const MigrateOptions&) const = default;
-};
 
 struct Parameters {
   std::string config;                             ///< absolute path
@@ -41,10 +31,10 @@ struct Parameters {
   Milliseconds migration_downtime{0};             ///< 0: the default
   std::uint64_t migration_speed = 0;              ///< MiB/s; 0: no limit
   std::string migration_network_suffix;
-  std::string migrateuri;
+  std::string migrateuri;                         ///< of the parameter, or else of --migrateuri= in migrate_options
   std::string remoteuri;
   std::optional<std::uint16_t> migrateport;
-  MigrateOptions migrate_options;
+  std::string migrate_options;                    ///< without --migrateuri=; its words are io/migrate-options' to judge
   Handoff handoff = Handoff::automatic;
   Milliseconds handoff_timeout{120'000};
   Milliseconds start_timeout{90'000};
@@ -56,9 +46,6 @@ struct Parameters {
 /// Errors: a name that isn't in the table, a value that isn't of its type, a value that this version doesn't
 /// implement, config missing. All of them are OCF_ERR_CONFIGURED: no node could do it.
 Result<Parameters> parse(const std::map<std::string, std::string>& given);
-
-/// The words of migrate_options. Errors: a word that isn't known, or that would change what migrationd does.
-Result<MigrateOptions> parse_migrate_options(std::string_view text);
 
 /// Whether the cluster manager itself adds a parameter of this name.
 bool added_by_cluster_manager(std::string_view name);

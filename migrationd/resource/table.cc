@@ -81,9 +81,9 @@ constexpr auto rows = std::to_array<Row>({
                   "libvirt chooses a free one."},
     {.name = "migrate_options",
      .short_text = "Further options of a migration",
-     .long_text = "Further options, as virsh migrate spells them, separated by spaces: --migrateuri=URI, --unsafe, "
-                  "--auto-converge and --abort-on-error; --live, --p2p, --persistent, --undefinesource, "
-                  "--change-protection and --verbose are accepted and change nothing. Others are refused."},
+     .long_text = "Further options, as virsh migrate spells them, separated by spaces, such as --auto-converge. Options "
+                  "that contradict the way in which migrationd moves a domain are refused. --migrateuri=URI has the "
+                  "meaning of migrateuri where that isn't set."},
 
     {.name = "handoff", .type = Type::choice, .preset = "auto", .choices = "auto|on|off",
      .short_text = "Whether a stop may become a live migration",

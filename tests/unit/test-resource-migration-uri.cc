@@ -60,8 +60,6 @@ TEST_CASE("migration uri: custom URIs go before computed ones, %n is the destina
   p.remoteuri = "qemu+tcp://%n-adm/system?name=%n";
   p.migration_user = "ignored";
   CHECK(migration_uri(p, "node2").value() == "qemu+tcp://node2-adm/system?name=node2");
-  p.migrate_options.migrateuri = "tcp://%n-options";
-  CHECK(migrate_uri(p, "node2") == "tcp://node2-options");
   p.migrateuri = "tcp://%n-mig:49152";
   CHECK(migrate_uri(p, "node2") == "tcp://node2-mig:49152");
 }
@@ -81,4 +79,11 @@ TEST_CASE("migration uri: a hypervisor without a place for a host is an error, n
   const auto uri = migration_uri(p, "node2");
   REQUIRE_FALSE(uri.ok());
   CHECK(uri.error().find("set remoteuri") != std::string::npos);
+}
+
+TEST_CASE("migration uri: migrateuri goes before the one in migrate_options") {
+  std::map<std::string, std::string> given{{"config", "/x"}, {"migrate_options", "--p2p --migrateuri=tcp://%n-options"}};
+  CHECK(migrate_uri(parse(given).value(), "node2") == "tcp://node2-options");
+  given["migrateuri"] = "tcp://%n-own";
+  CHECK(migrate_uri(parse(given).value(), "node2") == "tcp://node2-own");
 }

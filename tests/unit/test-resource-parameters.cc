@@ -89,7 +89,8 @@ TEST_CASE("resource: values arrive typed") {
   CHECK(p.migration_downtime == 300ms);
   CHECK(p.migration_speed == 100);
   CHECK(p.migrateport == 49152);
-  CHECK(p.migrate_options == MigrateOptions{.migrateuri = "tcp://%n", .unsafe = true});
+  CHECK(p.migrate_options == "--live --p2p --unsafe");
+  CHECK(p.migrateuri == "tcp://%n");
   CHECK(p.handoff == Handoff::off);
   CHECK(p.handoff_timeout == 2min);
   CHECK(p.unfenced == Unfenced::membership);
@@ -115,7 +116,6 @@ TEST_CASE("resource: unknown names and values are refused, with the name in the 
                                                  {"migration_network_suffix", "/../x"},
                                                  {"migrateuri", "tcp://a b"},
                                                  {"migrateport", "65536"},
-                                                 {"migrate_options", "--copy-storage-all"},
                                                  {"handoff", "maybe"},
                                                  {"handoff_timeout", "0"},
                                                  {"start_timeout", "1ms"},
