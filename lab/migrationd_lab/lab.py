@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A lab as its users see it: the Python behind lab/lab, for the tests and the demo.
+
+    with Lab.up(name="t1", stack="pacemaker") as lab:
+        lab.node("node1").run(["crm_mon", "-1"])
+        lab.cut("node1", "node2"); lab.kill("node1"); lab.witness()["ok"]
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from . import disks, guest_image, heartbeat, pacemaker, witness
+from .errors import LabError, run
+from .guests import Guest
+from .layout import LAB_ROOT, Settings, address, labs_folder
+from .namespaces import Process, enter_argv, members, wait_until
+
+READY_TIMEOUT = 120  # seconds; a busy machine with an emulator is slow
+
+
+class Host:
+    """A member of the lab in whose namespaces commands can be run."""
+
+    kinds = "np"
+
+    def __init__(self, lab, name):
+        self.lab, self.name, self.address = lab, name, address(name)
+
+    def __repr__(self):
+        return self.name
+
+    @property
+    def record(self):
+        return self.lab.folder / f"{self.name}.json"
+
+    @property
+    def process(self):
+        """Its first process, or None while it is off."""
+        found = self.lab.read_record(self.record)
+        return found if found and found.alive() else None
+
+    def argv(self, command):
+        """The command line that runs `command` (a list, or a text for sh) inside, from outside."""
+        process = self.process
+        if not process:
+            raise LabError(f"{self.name} of lab {self.lab.name!r} is off: lab/lab boot {self.name}")
+        command = ["sh", "-c", command] if isinstance(command, str) else command
+        return enter_argv(process.pid, self.kinds, ["/usr/bin/env", "-i", *self.environment(), *command])
+
+    def environment(self):
+        return ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8",
+                f"TERM={os.environ.get('TERM', 'dumb')}"]
+
+    def run(self, command, *, check=True, timeout=60, input=None):
+        """Runs it inside and returns the CompletedProcess (text); LabError when it fails or takes too long."""
+        shown = command if isinstance(command, str) else " ".join(map(str, command))
+        return run(self.argv(command), check=check, timeout=timeout, input=input, what=f"on {self.name}: {shown}")
+
+    def popen(self, command, **kwargs):
+        return subprocess.Popen(self.argv(command), **kwargs)
+
+
+class Node(Host):
+    kinds = "muinpC"
+
+    @property
+    def record(self):
+        return self.lab.settings.node_folder(self.name) / "node.json"
+
+    @property
+    def on(self):
+        return self.process is not None
+
+    @property
+    def boot_id(self):
+        return self.run(["cat", "/proc/sys/kernel/random/boot_id"]).stdout.strip()
+
+    @property
+    def booted(self):
+        """Whether all it starts at boot is started."""
+        if not self.on:
+            return False
+        done = self.run(["cat", "/run/migrationd-lab/booted"], check=False)
+        if done.returncode == 0 and done.stdout.strip() != "0":
+            raise LabError(f"{self.name} could not start its services: see {self.console} and lab/lab enter "
+                           f"{self.name}")
+        return done.returncode == 0
+
+    @property
+    def console(self):
+        return self.lab.settings.node_folder(self.name) / "console.log"
+
+    def wait_booted(self, timeout=READY_TIMEOUT):
+        def booted():
+            if not self.on:
+                raise LabError(f"{self.name} went off while it booted: see {self.console}")
+            return self.booted
+        wait_until(booted, timeout, f"boot of {self.name} (see {self.console})")
+
+    def write(self, path, text, mode=0o644):
+        """A file on the node, whole or not at all."""
+        self.run(["sh", "-c", 'mkdir -p "${1%/*}" && cat >"$1.part" && chmod "$2" "$1.part" && mv "$1.part" "$1"', "sh",
+                  path, f"{mode:o}"], input=text)
+
+    def read(self, path):
+        return self.run(["cat", path]).stdout
+
+    def service(self, verb, unit):
+        """systemctl of the node (lab/node/systemctl): start, stop, restart, kill, is-active."""
+        return self.run(["systemctl", verb, unit], check=verb not in ("is-active", "status"), timeout=180)
+
+    def virsh(self, *words, check=True, timeout=120):
+        return self.run(["virsh", *words], check=check, timeout=timeout)
+
+
+class Lab:
+    def __init__(self, settings):
+        self.settings, self.name, self.folder = settings, settings.name, settings.folder
+        self.nodes = [Node(self, name) for name in settings.node_names]
+        self.guests = [Guest(self, name) for name in settings.guest_names]
+        self.storage, self.client = Host(self, "storage"), Host(self, "client")
+
+    @classmethod
+    def open(cls, name="lab"):
+        return cls(Settings.load(name))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.down()
+
+    def node(self, name):
+        return self._named(self.nodes, name, "node")
+
+    def guest(self, name):
+        return self._named(self.guests, name, "guest")
+
+    def _named(self, things, name, kind):
+        for thing in things:
+            if thing.name == name:
+                return thing
+        raise LabError(f"no {kind} {name!r} in lab {self.name!r}: there are {', '.join(t.name for t in things)}")
+
+    # -- up and down ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def up(cls, *, progress=lambda text: None, start_guests=True, keep=False, **settings):
+        """Brings a lab up and returns it when its cluster is ready; leaves nothing behind when it cannot
+        (with keep: what failed is left for a look, and for down()).
+
+        settings: as layout.Settings (name, stack, nodes, guests, guest_memory, fencing, install: folder or
+        {node: folder}). Without a cluster stack the guests are started, vm1 on node1, vm2 on node2 and so on.
+        """
+        if os.geteuid() != 0:
+            raise LabError("a lab needs root: it makes namespaces, mounts and a bridge of its own")
+        if not isinstance(settings.get("install") or {}, dict):
+            settings["install"] = {"*": str(Path(settings["install"]).resolve())}
+        settings = Settings(**{k: v for k, v in settings.items() if v is not None})
+        settings.check()
+        missing = [c for c in ("qemu-system-x86_64", "libvirtd", "fping", "nft", "ip", "tc", "nsenter",
+                               *{"pacemaker": ["corosync", "pacemakerd"], "heartbeat": ["cl_status"],
+                                 "none": []}[settings.stack]) if not shutil.which(c)]
+        if missing:
+            raise LabError(f"not installed: {', '.join(missing)}; run lab/install-packages lab")
+        lab = cls(settings)
+        try:
+            settings.folder.mkdir(parents=True)
+        except FileExistsError:
+            raise LabError(f"there is a lab {settings.name!r} already ({settings.folder}): lab/lab down --name "
+                           f"{settings.name} first, or choose another --name") from None
+        try:
+            progress("guest image")
+            guest_image.build()
+            settings.accel = guest_image.accelerator()
+            settings.save()
+            progress(f"disks (guests run under {settings.accel})")
+            for folder in ("control", "layers/lab", "nodes"):
+                (settings.folder / folder).mkdir(parents=True)
+            disks.make_layers(settings)
+            for node in settings.node_names:
+                disks.make_node_disk(settings, node)
+            disks.make_guest_disks(settings)
+            lab._start_rack()
+            progress(f"power on: {', '.join(settings.node_names)}")
+            lab._in_parallel(lambda node: lab.request(op="power", node=node.name, action="on"))
+            lab.wait_ready(progress=progress)
+            if start_guests and settings.stack == "none":
+                for i, guest in enumerate(lab.guests):
+                    node = lab.nodes[i % len(lab.nodes)]
+                    progress(f"{guest.name} on {node.name}")
+                    guest.start(node)
+            return lab
+        except BaseException as e:
+            if not (keep and isinstance(e, LabError)):
+                lab.down()
+            raise
+
+    def _start_rack(self):
+        with open(self.folder / "rack.log", "ab") as log:
+            starter = subprocess.Popen(
+                [sys.executable, "-m", "migrationd_lab.rack", self.name], stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, start_new_session=True, cwd="/",
+                env={**os.environ, "PYTHONPATH": str(LAB_ROOT), "PYTHONDONTWRITEBYTECODE": "1"})
+        try:
+            if starter.wait(timeout=20) != 0:
+                raise LabError(f"the rack did not start: {self._rack_log()}")
+        finally:
+            starter.kill()
+            starter.wait()
+
+        def started():
+            if (self.folder / "rack.ready").exists():
+                return True
+            if not self.rack_process():
+                raise LabError(f"the rack ended: {self._rack_log()}")
+            return False
+        wait_until(started, 30, lambda: f"start of the rack (see {self.folder}/rack.log)")
+
+    def _rack_log(self):
+        return (self.folder / "rack.log").read_text(errors="replace")[-600:].strip()
+
+    def _in_parallel(self, work):
+        errors = []
+
+        def guarded(node):
+            try:
+                work(node)
+            except LabError as e:
+                errors.append(e)
+        threads = [threading.Thread(target=guarded, args=(node,), daemon=True) for node in self.nodes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+
+    def wait_ready(self, timeout=READY_TIMEOUT, progress=lambda text: None):
+        """Until every node has booted and the cluster, if there is one, has formed."""
+        deadline = time.monotonic() + timeout
+        for node in self.nodes:
+            node.wait_booted(max(1, deadline - time.monotonic()))
+        progress(f"nodes booted; stack: {self.settings.stack}")
+        if self.settings.stack == "pacemaker":
+            wait_until(lambda: pacemaker.ready(self.nodes[0], self.settings), max(1, deadline - time.monotonic()),
+                       lambda: f"Pacemaker with all of {self.nodes} online", interval=0.2)
+        elif self.settings.stack == "heartbeat":
+            for node in self.nodes:
+                wait_until(lambda n=node: heartbeat.ready(n, self.settings), max(1, deadline - time.monotonic()),
+                           f"Heartbeat on {node.name}", interval=0.2)
+
+    def down(self):
+        """Ends all of the lab's processes and removes its folder, whatever state it is in."""
+        rack = self.rack_process()
+        if rack:
+            inside = [p for p in (Process.of(pid) for pid in members(rack.pid)) if p and p != rack]
+            rack.kill()
+            for process in inside:  # those who entered a node from outside
+                process.kill()
+        deadline = time.monotonic() + 10
+        while self.folder.exists():
+            try:
+                shutil.rmtree(self.folder)
+            except OSError as e:  # the last mounts are going just now
+                if time.monotonic() > deadline:
+                    raise LabError(f"cannot remove {self.folder}: {e}; remove it by hand") from e
+                time.sleep(0.1)
+
+    @staticmethod
+    def read_record(path):
+        try:
+            record = json.loads(path.read_text())
+            return Process(record["pid"], record["start"])
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def rack_process(self):
+        found = self.read_record(self.folder / "rack.json")
+        return found if found and found.alive() else None
+
+    # -- what can be done to it ----------------------------------------------------------------------------------
+
+    def request(self, **request):
+        """One request to the rack, and its answer."""
+        folder = os.open(self.folder / "control", os.O_PATH)
+        try:
+            with socket.socket(socket.AF_UNIX) as rack:
+                rack.settimeout(90)
+                rack.connect(f"/proc/self/fd/{folder}/rack")
+                rack.sendall((json.dumps(request) + "\n").encode())
+                line = rack.makefile().readline()
+        except OSError as e:
+            raise LabError(f"lab {self.name!r} does not answer ({e}): lab/lab down --name {self.name} cleans up") from e
+        finally:
+            os.close(folder)
+        answer = json.loads(line or '{"ok": false, "error": "the rack gave no answer"}')
+        if not answer.pop("ok"):
+            raise LabError(answer["error"])
+        return answer
+
+    def cut(self, a, b, one_way=False):
+        """Drops what a sends to b, and b to a unless one_way; members: nodes, storage, client, and "power" (a node's
+        way to the power switch)."""
+        self.request(op="cut", a=a, b=b, one_way=one_way)
+
+    def heal(self, a, b, one_way=False):
+        self.request(op="heal", a=a, b=b, one_way=one_way)
+
+    def heal_all(self):
+        self.request(op="heal-all")
+
+    def kill(self, node):
+        """Power loss: everything on the node is gone at once; its disk stays."""
+        self.request(op="power", node=node, action="off")
+
+    def boot(self, node, wait=True):
+        """Power on (a new boot id); waits until its services run, not for the cluster: that is wait_ready()."""
+        self.request(op="power", node=node, action="on")
+        if wait:
+            self.node(node).wait_booted()
+
+    def limit(self, node, rate):
+        """rate as tc writes it ("300mbit"), "off" = no limit; holds both ways and over reboots."""
+        self.request(op="limit", node=node, rate=rate)
+
+    # -- what can be known about it ------------------------------------------------------------------------------
+
+    def status(self):
+        """{"name", "stack", "accel", "members": {name: {"on", "limit"}}, "cuts", "guests": {name: {node: state}}}"""
+        answer = self.request(op="status")
+        answer.update(name=self.name, stack=self.settings.stack, accel=self.settings.accel,
+                      guests={g.name: g.states() for g in self.guests})
+        return answer
+
+    def cluster(self):
+        """pacemaker.state() as the first node that is on sees it."""
+        for node in self.nodes:
+            if node.on:
+                return pacemaker.state(node)
+        return None
+
+    def witness(self):
+        with open(self.folder / "storage/witness.jsonl") as log:
+            return witness.judge(log)
+
+    def power_events(self):
+        """What the power switch did: [{"t", "node", "what", "by"}, ...]"""
+        return [json.loads(line) for line in (self.folder / "power.jsonl").read_text().splitlines()]
+
+
+def all_labs():
+    """The names of the labs there are, half-built ones too."""
+    if not labs_folder().is_dir():
+        return []
+    return sorted(p.name for p in labs_folder().iterdir() if p.is_dir() and p.name != "cache")
+
+
+def take_down(name):
+    """down() for a lab whose settings may be missing or broken. False: there was nothing."""
+    settings = Settings(name=name)
+    settings.check()
+    if not settings.folder.exists():
+        return False
+    Lab(settings).down()
+    return True
+
+
+def end_on_signals():
+    """Lets SIGTERM and SIGHUP interrupt like Ctrl-C does, so that up() cleans up after itself."""
+    def interrupt(number, _):
+        raise KeyboardInterrupt(signal.Signals(number).name)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
