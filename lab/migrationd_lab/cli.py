@@ -129,7 +129,7 @@ def enter(args):
     lab = Lab.open(args.name)
     host = {"storage": lab.storage, "client": lab.client}.get(args.node) or lab.node(args.node)
     command = args.argv[1:] if args.argv[:1] == ["--"] else args.argv
-    argv = host.argv(command or ["bash"])
+    argv = host.argv(command or ["bash"], os.environ.get("TERM", "dumb") if sys.stdout.isatty() else "dumb")
     os.execvp(argv[0], argv)
 
 

@@ -77,11 +77,13 @@ def make_node_disk(settings, node):
 
 
 def _make_var(var):
-    """/var as after a fresh installation: every folder that a package ships, none of the machine's contents."""
+    """/var as after a fresh installation: every folder that a package ships or makes, none of the contents."""
     wanted = set()
     for package in Path("/var/lib/dpkg/info").glob("*.list"):
         wanted.update(line for line in package.read_text().splitlines() if line.startswith("/var/"))
     wanted.update(("/var/lib", "/var/log", "/var/cache", "/var/spool", "/var/tmp", "/var/lib/heartbeat/cores"))
+    for made_by_scripts in ("/var/log", "/var/lib"):
+        wanted.update(str(path) for path in Path(made_by_scripts).iterdir())
     for path in sorted(wanted):
         source = Path(path)
         if source.is_symlink() or not source.is_dir():

@@ -23,6 +23,7 @@ from .guests import Guest
 from .layout import LAB_ROOT, Settings, address, labs_folder
 from .namespaces import Process, enter_argv, members, wait_until
 
+ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
 READY_TIMEOUT = 120  # seconds; a busy machine with an emulator is slow
 
 
@@ -47,17 +48,13 @@ class Host:
         found = self.lab.read_record(self.record)
         return found if found and found.alive() else None
 
-    def argv(self, command):
+    def argv(self, command, terminal="dumb"):
         """The command line that runs `command` (a list, or a text for sh) inside, from outside."""
         process = self.process
         if not process:
             raise LabError(f"{self.name} of lab {self.lab.name!r} is off: lab/lab boot {self.name}")
         command = ["sh", "-c", command] if isinstance(command, str) else command
-        return enter_argv(process.pid, self.kinds, ["/usr/bin/env", "-i", *self.environment(), *command])
-
-    def environment(self):
-        return ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8",
-                f"TERM={os.environ.get('TERM', 'dumb')}"]
+        return enter_argv(process.pid, self.kinds, ["/usr/bin/env", "-i", *ENVIRONMENT, f"TERM={terminal}", *command])
 
     def run(self, command, *, check=True, timeout=60, input=None):
         """Runs it inside and returns the CompletedProcess (text); LabError when it fails or takes too long."""
