@@ -44,6 +44,8 @@ def parser():
             arg("--install", action="append", default=[], metavar="[NODE=]DIR",
                 help="a make install DESTDIR=DIR tree to lay over all nodes, or one"),
             arg("--no-fencing", action="store_true", help="a cluster without fencing"),
+            arg("--haresources", action="append", default=[], metavar="LINE",
+                help="with --stack heartbeat: a line of haresources, such as 'node1 migrationd::vm1'"),
             arg("--keep", action="store_true", help="if it fails, leave what there is for a look, until down"),
             arg("--no-start", action="store_true", help="with --stack none: do not start the guests"))
     command("down", "take a lab down, from any state, without a trace")
@@ -81,7 +83,7 @@ def up(args):
         print(f"{time.monotonic() - start:5.1f} s  {text}", file=sys.stderr, flush=True)
     lab = Lab.up(progress=progress, start_guests=not args.no_start, keep=args.keep, name=args.name, stack=args.stack,
                  nodes=args.nodes, guests=args.guests, guest_memory=args.guest_memory, fencing=not args.no_fencing,
-                 install=install_option(args.install))
+                 install=install_option(args.install), haresources=args.haresources)
     progress(f"lab {lab.name!r} is up")
 
 

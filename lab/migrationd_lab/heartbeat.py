@@ -28,19 +28,13 @@ def ha_cf(settings, node):
 
 
 def configure(settings, node, disk):
-    """Writes a node's files onto its disk. haresources is empty: lines go there with set_resources()."""
+    """Writes a node's files onto its disk. """
     folder = disk / "etc/ha.d"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ha.cf").write_text(ha_cf(settings, node))
     (folder / "authkeys").write_text("auth 1\n1 sha1 the-lab-has-no-secrets\n")
     os.chmod(folder / "authkeys", 0o600)
-    (folder / "haresources").write_text("")
-
-
-def set_resources(lab, lines):
-    """The same haresources on every node; read by Heartbeat at its start: restart it when it runs."""
-    for node in lab.nodes:
-        node.write("/etc/ha.d/haresources", "".join(f"{line}\n" for line in lines))
+    (folder / "haresources").write_text("".join(f"{line}\n" for line in settings.haresources))
 
 
 def ready(node, settings):

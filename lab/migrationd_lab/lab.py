@@ -155,7 +155,7 @@ class Lab:
         (with keep: what failed is left for a look, and for down()).
 
         settings: as layout.Settings (name, stack, nodes, guests, guest_memory, fencing, install: folder or
-        {node: folder}). Without a cluster stack the guests are started, vm1 on node1, vm2 on node2 and so on.
+        {node: folder}, haresources). Without a cluster stack the guests are started, vm1 on node1, vm2 on node2 and so on.
         """
         if os.geteuid() != 0:
             raise LabError("a lab needs root: it makes namespaces, mounts and a bridge of its own")

@@ -45,7 +45,8 @@ def cache_folder():
 
 @dataclass
 class Settings:
-    """A lab as it was asked for. install: the layers by node name, "*" for all nodes."""
+    """A lab as it was asked for. install: the layers by node name, "*" for all nodes. haresources: the lines of that
+    file under Heartbeat, such as "node1 migrationd::vm1"."""
 
     name: str = "lab"
     stack: str = "pacemaker"
@@ -54,6 +55,7 @@ class Settings:
     guest_memory: int = 96  # MiB
     fencing: bool = True
     install: dict = field(default_factory=dict)
+    haresources: list = field(default_factory=list)
     accel: str = "tcg"
 
     def check(self):
