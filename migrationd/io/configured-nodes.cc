@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Answers of a cluster without a manager.
+#include "migrationd/io/configured-nodes.h"
+
+#include <boost/asio/post.hpp>
+
+namespace migrationd::io {
+
+void ConfiguredNodes::start(NodesChanged nodes_changed) {
+  boost::asio::post(loop_, [this, nodes_changed] {
+    nodes_changed(others_);
+    if (listener_ != nullptr) listener_->members_changed();
+  });
+}
+
+std::set<NodeName> ConfiguredNodes::others() const {
+  std::set<NodeName> names;
+  for (const auto& [name, addresses] : others_) names.insert(name);
+  return names;
+}
+
+void ConfiguredNodes::fenced_since(const NodeName&, Instant, engine::Callback<bool> done) {
+  boost::asio::post(loop_, [done] { done(false); });
+}
+
+void ConfiguredNodes::request_fencing(const NodeName&, const std::string&, engine::Callback<Outcome> done) {
+  boost::asio::post(loop_, [done] { done(Error{"no cluster manager is configured, so nothing can fence"}); });
+}
+
+void ConfiguredNodes::intent_of_stop(const engine::StopQuestion&, engine::Callback<engine::StopIntent> done) {
+  boost::asio::post(loop_, [done] {
+    done({engine::Intent::stop, "", "no cluster manager is configured: a stop is a stop", false});
+  });
+}
+
+void ConfiguredNodes::judge_offer(const engine::StopQuestion&, engine::Callback<engine::OfferJudgement> done) {
+  boost::asio::post(loop_, [done] { done({handoff::Judgement::stands, ""}); });
+}
+
+void ConfiguredNodes::clean_up(const std::string&, engine::Callback<Outcome> done) {
+  boost::asio::post(loop_, [done] { done(Done{}); });
+}
+
+}  // namespace migrationd::io

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The cluster of a daemon without a cluster manager: the nodes of its own configuration file. Nobody plans
+// and nobody fences here, so a stop is always a real one, and a silent node is never proven absent.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+
+#include "migrationd/io/cluster-source.h"
+
+namespace migrationd::io {
+
+class ConfiguredNodes : public ClusterSource {
+ public:
+  ConfiguredNodes(boost::asio::io_context& loop, std::map<NodeName, std::vector<std::string>> others)
+      : loop_(loop), others_(std::move(others)) {}
+
+  void start(NodesChanged nodes_changed) override;
+  void stop() override {}
+  void listen(engine::ClusterListener* listener) override { listener_ = listener; }
+  std::set<NodeName> others() const override;
+  bool member(const NodeName&) const override { return false; }
+  bool active_here() const override { return false; }
+  void fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) override;
+  void request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) override;
+  void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
+  void judge_offer(const engine::StopQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
+  void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
+
+ private:
+  boost::asio::io_context& loop_;
+  std::map<NodeName, std::vector<std::string>> others_;
+  engine::ClusterListener* listener_ = nullptr;
+};
+
+}  // namespace migrationd::io

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// From what the agent says to what the engine does: parameters are checked, the domain's definition is read
+// (and remembered as long as the file stays the same, so that a monitor costs a stat and no parsing).
+#pragma once
+
+#include <sys/stat.h>
+
+#include <map>
+#include <string>
+
+#include "migrationd/base/result.h"
+#include "migrationd/engine/engine.h"
+#include "migrationd/engine/policy.h"
+#include "migrationd/resource/parameters.h"
+#include "migrationd/wire/local-message.h"
+
+namespace migrationd::io {
+
+/// A refusal, with the code for the agent's exit.
+struct Refused {
+  wire::OcfCode code = wire::OcfCode::error;
+  std::string reason;
+};
+
+class OrderIntake {
+ public:
+  /// The order that `request` means, or why there is none. An unreadable definition is no refusal: a stop or
+  /// monitor may do without it (engine::Order::no_definition).
+  std::variant<engine::Order, Refused> order(const wire::LocalRequest& request);
+
+  /// What validate-all says.
+  Refused validate(const wire::LocalRequest& request);
+
+ private:
+  struct Known {
+    struct stat file{};
+    engine::Definition definition;
+  };
+  Result<engine::Definition> definition(const resource::Parameters& parameters);
+  std::map<std::string, Known> known_;  ///< by path
+};
+
+/// `defaults`: the configuration's values for parameters that a resource does not give.
+engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults);
+
+}  // namespace migrationd::io

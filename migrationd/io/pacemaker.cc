@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Members, fencing, and the watch on the CIB. What a stop means is in pacemaker-intent.cc.
+#include "migrationd/io/pacemaker.h"
+
+#include <sys/inotify.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <optional>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
+#include <pugixml.hpp>
+
+#include "migrationd/io/process.h"
+
+namespace migrationd::io {
+
+namespace {
+
+constexpr Milliseconds query_limit{10'000};
+/// Power fencing takes its time: devices with retries and a topology.
+constexpr Milliseconds fencing_limit{120'000};
+
+/// "2026-11-21 03:02:01Z", "2026-11-21 03:02:01 +01:00" and the like, as seconds since the epoch.
+std::optional<std::int64_t> seconds_of(const std::string& text) {
+  std::tm broken{};
+  const char* rest = strptime(text.c_str(), "%Y-%m-%d", &broken);
+  if (rest == nullptr) return std::nullopt;
+  while (*rest == ' ' || *rest == 'T') ++rest;
+  rest = strptime(rest, "%H:%M:%S", &broken);
+  if (rest == nullptr) return std::nullopt;
+  if (*rest == '.') {
+    ++rest;
+    while (*rest >= '0' && *rest <= '9') ++rest;
+  }
+  while (*rest == ' ') ++rest;
+  const std::int64_t at = timegm(&broken);
+  if (*rest == '\0' || *rest == 'Z') return at;
+  int hours = 0;
+  int minutes = 0;
+  if ((*rest != '+' && *rest != '-') || std::sscanf(rest + 1, "%2d:%2d", &hours, &minutes) != 2) return std::nullopt;
+  const std::int64_t offset = hours * 3600 + minutes * 60;
+  return *rest == '+' ? at - offset : at + offset;
+}
+
+}  // namespace
+
+Result<std::optional<std::int64_t>> newest_fencing(const std::string& xml, std::int64_t now) {
+  pugi::xml_document document;
+  if (!document.load_buffer(xml.data(), xml.size()) || !document.child("pacemaker-result")) {
+    return Error{"stonith_admin did not answer in its XML form"};
+  }
+  std::optional<std::int64_t> newest;
+  for (const auto& found : document.select_nodes("//fence_event")) {
+    const pugi::xml_node event = found.node();
+    const std::string action = event.attribute("action").value();
+    if (action != "off" && action != "reboot") continue;
+    if (std::string(event.attribute("status").value()) != "success") continue;
+    const auto at = seconds_of(event.attribute("completed").value());
+    if (!at) continue;
+    const std::int64_t age = now - *at;
+    if (!newest || age < *newest) newest = age;
+  }
+  return newest;
+}
+
+PacemakerCluster::PacemakerCluster(boost::asio::io_context& loop, PacemakerSettings settings, engine::Log& log)
+    : loop_(loop), settings_(std::move(settings)), log_(log) {}
+
+PacemakerCluster::~PacemakerCluster() { stop(); }
+
+void PacemakerCluster::start(NodesChanged nodes_changed) {
+  nodes_changed_ = std::move(nodes_changed);
+  corosync_ = std::make_unique<Corosync>(loop_, settings_.corosync_conf,
+                                         [this](const CorosyncView& view) { viewed(view); });
+  watch_cib();
+}
+
+void PacemakerCluster::stop() {
+  corosync_.reset();
+  watch_.reset();
+  life_.reset();
+}
+
+void PacemakerCluster::viewed(const CorosyncView& view) {
+  const bool nodes_differ = view.nodes != view_.nodes;
+  view_ = view;
+  if (nodes_differ && nodes_changed_) {
+    std::map<NodeName, std::vector<std::string>> others;
+    for (const CorosyncNode& node : view.nodes) {
+      if (node.name != settings_.self) others[node.name] = node.addresses;
+    }
+    nodes_changed_(others);
+  }
+  if (listener_ != nullptr) listener_->members_changed();
+}
+
+std::set<NodeName> PacemakerCluster::others() const {
+  std::set<NodeName> names;
+  for (const CorosyncNode& node : view_.nodes) {
+    if (node.name != settings_.self) names.insert(node.name);
+  }
+  return names;
+}
+
+bool PacemakerCluster::member(const NodeName& node) const { return view_.connected && view_.member(node); }
+
+bool PacemakerCluster::active_here() const { return view_.connected && view_.controllers.contains(view_.self); }
+
+// ---------------------------------------------------------------- the CIB's changes
+
+void PacemakerCluster::watch_cib() {
+  Fd fd(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  if (!fd || inotify_add_watch(fd.get(), settings_.cib_directory.c_str(), IN_MOVED_TO | IN_CLOSE_WRITE) < 0) {
+    log_.write(engine::Log::Level::info, "",
+               "changes of the cluster's configuration are not seen at once (" + settings_.cib_directory + ": " +
+                   std::strerror(errno) + "); offers are judged anew every 5 s all the same");
+    return;
+  }
+  watch_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, fd.release());
+  read_watch();
+}
+
+void PacemakerCluster::read_watch() {
+  watch_->async_read_some(boost::asio::buffer(watch_buffer_),
+                          [this, weak = std::weak_ptr<int>(life_)](boost::system::error_code error, std::size_t) {
+                            if (error || !weak.lock()) return;
+                            if (listener_ != nullptr) listener_->configuration_changed();
+                            read_watch();
+                          });
+}
+
+// ---------------------------------------------------------------- fencing
+
+void PacemakerCluster::fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) {
+  timespec boot{};
+  clock_gettime(CLOCK_BOOTTIME, &boot);
+  const std::int64_t since_seconds = boot.tv_sec - since.since_boot.count() / 1000;
+  run_process(loop_.get_executor(), {{"stonith_admin", "--history", node, "--output-as=xml"}, {}, query_limit},
+              [this, weak = std::weak_ptr<int>(life_), node, since_seconds, done](Result<ProcessEnd> end) {
+                if (!weak.lock()) return;
+                if (!end.ok() || end.value().exit_status != 0) {
+                  done(false);
+                  return;
+                }
+                const auto age = newest_fencing(end.value().out, std::time(nullptr));
+                if (!age.ok()) {
+                  log_.write(engine::Log::Level::warning, "", "fencing history of " + node + ": " + age.error());
+                }
+                done(age.ok() && age.value() && *age.value() < since_seconds);
+              });
+}
+
+void PacemakerCluster::request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) {
+  if (!active_here()) {
+    boost::asio::post(loop_, [done] { done(Error{"the cluster manager does not run here"}); });
+    return;
+  }
+  log_.write(engine::Log::Level::warning, "", "fencing of " + node + " is asked for: " + why);
+  const ProcessOrder order{{"stonith_admin", "--reboot", node, "--timeout=100", "--tag=migrationd"}, {}, fencing_limit};
+  run_process(loop_.get_executor(), order,
+              [weak = std::weak_ptr<int>(life_), order, done](Result<ProcessEnd> end) {
+                if (!weak.lock()) return;
+                if (!end.ok()) {
+                  done(Error{end.error()});
+                } else if (end.value().exit_status != 0) {
+                  done(Error{describe(order, end.value())});
+                } else {
+                  done(Done{});
+                }
+              });
+}
+
+void PacemakerCluster::clean_up(const std::string& resource, engine::Callback<Outcome> done) {
+  const ProcessOrder order{{"crm_resource", "--cleanup", "--resource", resource, "--node", settings_.self}, {}, query_limit};
+  run_process(loop_.get_executor(), order, [weak = std::weak_ptr<int>(life_), order, done](Result<ProcessEnd> end) {
+    if (!weak.lock()) return;
+    if (!end.ok()) {
+      done(Error{end.error()});
+    } else if (end.value().exit_status != 0) {
+      done(Error{describe(order, end.value())});
+    } else {
+      done(Done{});
+    }
+  });
+}
+
+}  // namespace migrationd::io

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The engine's state as JSON.
+#include "migrationd/io/status-json.h"
+
+#include <nlohmann/json.hpp>
+
+namespace migrationd::io {
+
+using Json = nlohmann::json;
+using handoff::Phase;
+
+namespace {
+
+std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+Json domain_json(const engine::DomainStatus& domain) {
+  Json json = {{"uuid", domain.uuid.str()},
+               {"name", domain.name},
+               {"resource", domain.resource},
+               {"phase", handoff::to_string(domain.state.phase)},
+               {"here", handoff::to_string(domain.view.here)},
+               {"detail", domain.view.detail},
+               {"healthy", domain.view.healthy},
+               {"epoch", domain.state.epoch.value},
+               {"doubt", domain.state.doubt}};
+  const bool moves = domain.state.phase == Phase::moving || domain.state.phase == Phase::given;
+  json["peer"] = moves ? Json(domain.state.peer) : Json(nullptr);
+  json["holder"] = domain.state.noted.node.empty() ? Json(nullptr) : Json(domain.state.noted.node);
+  json["offer_left_ms"] = domain.state.phase == Phase::offered ? Json(domain.offer_left.count()) : Json(nullptr);
+  return json;
+}
+
+}  // namespace
+
+std::string status_json(const engine::Engine& engine, const NodeName& self, bool unfenced_membership) {
+  Json json = {{"node", self}, {"hypervisor", engine.hypervisor_usable() ? "answers" : "does not answer"}};
+  json["warnings"] = Json::array();
+  if (unfenced_membership) {
+    json["warnings"].push_back(
+        "unfenced=membership: a node that is not a member counts as absent without being fenced; a partition may run "
+        "a domain twice");
+  }
+  json["domains"] = Json::array();
+  for (const auto& domain : engine.domains()) json["domains"].push_back(domain_json(domain));
+  json["peers"] = Json::array();
+  for (const auto& peer : engine.peers()) {
+    json["peers"].push_back(
+        {{"node", peer.node}, {"linked", peer.linked}, {"member", peer.member}, {"farewell", peer.farewell}});
+  }
+  return dump(json);
+}
+
+std::string explain_json(const engine::Engine& engine, const std::string& name, Instant now) {
+  for (const auto& domain : engine.domains()) {
+    if (domain.name != name && domain.resource != name && domain.uuid.str() != name) continue;
+    Json json = domain_json(domain);
+    json["history"] = Json::array();
+    for (const auto& remark : domain.remarks) {
+      json["history"].push_back(
+          {{"ago_ms", (now - remark.at).count()}, {"text", remark.text}, {"alarm", remark.alarm}});
+    }
+    return dump(json);
+  }
+  return {};
+}
+
+}  // namespace migrationd::io
