@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Heartbeat's members, and what its stops and silences mean.
+#include "migrationd/io/heartbeat.h"
+
+#include <signal.h>
+#include <time.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include <boost/asio/post.hpp>
+
+#include "migrationd/intent/intent.h"
+#include "migrationd/io/process.h"
+#include "migrationd/wire/local-message.h"
+
+namespace migrationd::io {
+
+namespace {
+
+constexpr auto status_good_for = std::chrono::seconds(2);
+constexpr auto files_read_every = std::chrono::seconds(30);
+constexpr Milliseconds query_limit{5'000};
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+Instant now() {
+  timespec boot{};
+  clock_gettime(CLOCK_BOOTTIME, &boot);
+  return {Milliseconds{boot.tv_sec * 1000 + boot.tv_nsec / 1'000'000}};
+}
+
+intent::HeartbeatCause cause_of(int cause) {
+  switch (static_cast<wire::HeartbeatCause>(cause)) {
+    case wire::HeartbeatCause::none: return intent::HeartbeatCause::none;
+    case wire::HeartbeatCause::shutdown: return intent::HeartbeatCause::shutdown;
+    case wire::HeartbeatCause::standby: return intent::HeartbeatCause::standby;
+    case wire::HeartbeatCause::peer_request: return intent::HeartbeatCause::peer_request;
+    case wire::HeartbeatCause::roll_back: return intent::HeartbeatCause::roll_back;
+    case wire::HeartbeatCause::by_hand: return intent::HeartbeatCause::by_hand;
+  }
+  return intent::HeartbeatCause::none;
+}
+
+engine::StopIntent in_engine_words(const intent::Decision& decision) {
+  engine::Intent intent = engine::Intent::stop;
+  switch (decision.intent) {
+    case intent::Intent::stop: intent = engine::Intent::stop; break;
+    case intent::Intent::push: intent = engine::Intent::push; break;
+    case intent::Intent::offer: intent = engine::Intent::offer; break;
+    case intent::Intent::keep: intent = engine::Intent::keep; break;
+  }
+  return {intent, decision.to, decision.reason, decision.short_offer};
+}
+
+}  // namespace
+
+HeartbeatCluster::HeartbeatCluster(boost::asio::io_context& loop, HeartbeatSettings settings, engine::Log& log)
+    : loop_(loop), settings_(std::move(settings)), log_(log) {}
+
+HeartbeatCluster::~HeartbeatCluster() { stop(); }
+
+void HeartbeatCluster::start(NodesChanged nodes_changed) {
+  nodes_changed_ = std::move(nodes_changed);
+  timer_ = std::make_unique<boost::asio::steady_timer>(loop_);
+  read_files();
+}
+
+void HeartbeatCluster::stop() {
+  timer_.reset();
+  life_.reset();
+}
+
+void HeartbeatCluster::read_files() {
+  const std::string path = settings_.directory + "/ha.cf";
+  const std::string text = text_of(path);
+  if (text != read_) {
+    read_ = text;
+    auto parsed = parse_ha_cf(text);
+    if (parsed.ok()) {
+      cf_ = std::move(parsed.value());
+      std::map<NodeName, std::vector<std::string>> nodes;
+      for (const NodeName& node : others()) {
+        nodes[node] = {node};
+        // With two nodes, the other end of a ucast line can only be the peer (or ourselves, which the link refuses).
+        if (cf_.nodes.size() == 2) nodes[node].insert(nodes[node].end(), cf_.peers.begin(), cf_.peers.end());
+      }
+      boost::asio::post(loop_, [this, weak = std::weak_ptr<int>(life_), nodes] {
+        if (!weak.lock()) return;
+        nodes_changed_(nodes);
+        if (listener_ != nullptr) listener_->members_changed();
+      });
+    } else {
+      log_.write(engine::Log::Level::alarm, "", path + ": " + parsed.error() + ": the nodes known before stay");
+    }
+  }
+  timer_->expires_after(files_read_every);
+  timer_->async_wait([this, weak = std::weak_ptr<int>(life_)](boost::system::error_code error) {
+    if (!error && weak.lock()) read_files();
+  });
+}
+
+std::set<NodeName> HeartbeatCluster::others() const {
+  std::set<NodeName> names(cf_.nodes.begin(), cf_.nodes.end());
+  names.erase(settings_.self);
+  return names;
+}
+
+NodeName HeartbeatCluster::peer() const {
+  const auto names = others();
+  return names.size() == 1 ? *names.begin() : NodeName{};
+}
+
+bool HeartbeatCluster::member(const NodeName& node) const {
+  ask(node);
+  return status_[node].member;
+}
+
+void HeartbeatCluster::ask(const NodeName& node) const {
+  Status& status = status_[node];
+  const auto moment = std::chrono::steady_clock::now();
+  if (status.asking || (status.asked && moment - *status.asked < status_good_for)) return;
+  status.asking = true;
+  run_process(loop_.get_executor(), {{"cl_status", "nodestatus", node}, {}, query_limit},
+              [this, weak = std::weak_ptr<int>(life_), node](Result<ProcessEnd> end) {
+                if (!weak.lock()) return;
+                Status& one = status_[node];
+                one.asking = false;
+                one.asked = std::chrono::steady_clock::now();
+                const bool member = end.ok() && end.value().exit_status == 0 &&
+                                    (end.value().out.starts_with("active") || end.value().out.starts_with("up"));
+                if (member != one.member) {
+                  one.member = member;
+                  if (listener_ != nullptr) listener_->members_changed();
+                }
+              });
+}
+
+bool HeartbeatCluster::active_here() const {
+  const std::string text = text_of(settings_.pid_file);
+  const long pid = std::strtol(text.c_str(), nullptr, 10);
+  return pid > 1 && kill(static_cast<pid_t>(pid), 0) == 0;
+}
+
+void HeartbeatCluster::taken_over_from(const NodeName& node) {
+  if (!others().contains(node)) return;
+  if (!cf_.stonith) {
+    log_.write(engine::Log::Level::warning, "",
+               "Heartbeat takes over from " + node + ", but ha.cf configures no STONITH: that proves nothing");
+    return;
+  }
+  taken_over_[node] = now();
+  status_[node].member = false;
+  if (listener_ != nullptr) listener_->members_changed();
+}
+
+void HeartbeatCluster::fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) {
+  const auto found = taken_over_.find(node);
+  const bool fenced = found != taken_over_.end() && found->second > since;
+  boost::asio::post(loop_, [done, fenced] { done(fenced); });
+}
+
+void HeartbeatCluster::request_fencing(const NodeName& node, const std::string&, engine::Callback<Outcome> done) {
+  const bool stonith = cf_.stonith;
+  boost::asio::post(loop_, [done, node, stonith] {
+    done(Error{stonith ? "Heartbeat fences " + node + " by itself when it finds it dead; it can't be asked to"
+                       : "ha.cf configures no STONITH"});
+  });
+}
+
+std::vector<HaresourcesLine> HeartbeatCluster::haresources() const {
+  return parse_haresources(text_of(settings_.directory + "/haresources"));
+}
+
+void HeartbeatCluster::intent_of_stop(const engine::StopQuestion& question,
+                                      engine::Callback<engine::StopIntent> done) {
+  intent::HeartbeatStop stop;
+  stop.cause = cause_of(question.heartbeat_cause);
+  stop.left_of_it = left_of(haresources(), question.resource);
+  stop.peer = peer();
+  stop.peer_ready = true;  // the engine asks it
+  const engine::StopIntent meant = in_engine_words(intent::decide_heartbeat(stop));
+  boost::asio::post(loop_, [done, meant] { done(meant); });
+}
+
+void HeartbeatCluster::judge_offer(const engine::StopQuestion&, engine::Callback<engine::OfferJudgement> done) {
+  const NodeName other = peer();
+  const bool fenced = taken_over_.contains(other);
+  engine::OfferJudgement judged;
+  if (fenced && !member(other) && active_here()) {
+    judged = {handoff::Judgement::take_back, other + " was fenced while it was to fetch the domain"};
+  }
+  boost::asio::post(loop_, [done, judged] { done(judged); });
+}
+
+void HeartbeatCluster::clean_up(const std::string&, engine::Callback<Outcome> done) {
+  boost::asio::post(loop_, [done] { done(Done{}); });
+}
+
+}  // namespace migrationd::io

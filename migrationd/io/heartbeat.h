@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// engine::ClusterManager on classic Heartbeat (haresources). Heartbeat tells its scripts nothing and plans
+// nothing ahead, so this is put together from its files, from cl_status, and from what the agent saw of its own
+// call. cl_status costs a fifth of a second of CPU, so it is asked only when somebody wants to know.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "migrationd/io/cluster-source.h"
+#include "migrationd/io/heartbeat-files.h"
+
+namespace migrationd::io {
+
+struct HeartbeatSettings {
+  NodeName self;
+  std::string directory = "/etc/ha.d";
+  std::string pid_file = "/run/heartbeat.pid";
+};
+
+class HeartbeatCluster : public ClusterSource {
+ public:
+  HeartbeatCluster(boost::asio::io_context& loop, HeartbeatSettings settings, engine::Log& log);
+  ~HeartbeatCluster() override;
+
+  /// Heartbeat called a start because `node` is dead. It does so only after its STONITH succeeded, where ha.cf
+  /// configures one; without one this proves nothing and is passed over.
+  void taken_over_from(const NodeName& node);
+
+  void start(NodesChanged nodes_changed) override;
+  void stop() override;
+  void listen(engine::ClusterListener* listener) override { listener_ = listener; }
+  std::set<NodeName> others() const override;
+  bool member(const NodeName& node) const override;
+  bool active_here() const override;
+  void fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) override;
+  void request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) override;
+  void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
+  void judge_offer(const engine::StopQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
+  void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
+
+ private:
+  struct Status {
+    bool member = false;
+    std::optional<std::chrono::steady_clock::time_point> asked;  ///< when it was last asked
+    bool asking = false;
+  };
+  void read_files();
+  void ask(const NodeName& node) const;
+  NodeName peer() const;
+  std::vector<HaresourcesLine> haresources() const;
+
+  boost::asio::io_context& loop_;
+  HeartbeatSettings settings_;
+  engine::Log& log_;
+  engine::ClusterListener* listener_ = nullptr;
+  NodesChanged nodes_changed_;
+  HaCf cf_;
+  std::string read_;  ///< the text of ha.cf that cf_ was made from
+  mutable std::map<NodeName, Status> status_;
+  std::map<NodeName, Instant> taken_over_;
+  std::unique_ptr<boost::asio::steady_timer> timer_;
+  std::shared_ptr<int> life_ = std::make_shared<int>(0);
+};
+
+}  // namespace migrationd::io
