@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// See libvirt-hypervisor.h. Here: the connection, its loss and its return, and the registry.
+#include "migrationd/io/libvirt-hypervisor.h"
+
+#include <time.h>
+
+#include <cstring>
+
+#include <boost/asio/post.hpp>
+
+#include "migrationd/io/copy-mark.h"
+#include "migrationd/io/libvirt-migration.h"
+
+namespace migrationd::io {
+
+using engine::DomainView;
+using Level = engine::Log::Level;
+
+namespace {
+
+constexpr std::size_t workers = 16;
+constexpr std::size_t migrations_at_once = 256;
+constexpr Milliseconds longest_backoff{5000};
+constexpr Milliseconds settle_step{200};
+constexpr Milliseconds reread_step{2000};
+constexpr Milliseconds listing_limit{30000};
+
+/// `before`: what was known, kept when libvirt can't say without waiting for a call that hangs in QEMU.
+DomainJob job_of(virDomainPtr domain, DomainJob before) {
+  virDomainControlInfo control{};
+  if (virDomainGetControlInfo(domain, &control, 0) == 0 &&
+      (control.state == VIR_DOMAIN_CONTROL_OCCUPIED || control.state == VIR_DOMAIN_CONTROL_ERROR))
+    return before;
+  // At the destination of a migration libvirt refuses statistics: that is how an incoming job shows.
+  virDomainJobInfo info{};
+  if (virDomainGetJobInfo(domain, &info) < 0)
+    return libvirt_error_code() == VIR_ERR_OPERATION_UNSUPPORTED ? DomainJob::incoming : DomainJob::none;
+  if (info.type == VIR_DOMAIN_JOB_NONE || info.type == VIR_DOMAIN_JOB_COMPLETED || info.type == VIR_DOMAIN_JOB_FAILED ||
+      info.type == VIR_DOMAIN_JOB_CANCELLED)
+    return DomainJob::none;
+  virTypedParameterPtr parameters = nullptr;
+  int count = 0, type = 0, operation = VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
+  if (virDomainGetJobStats(domain, &type, &parameters, &count, 0) == 0) {
+    virTypedParamsGetInt(parameters, count, VIR_DOMAIN_JOB_OPERATION, &operation);
+    virTypedParamsFree(parameters, count);
+  }
+  if (operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT) return DomainJob::outgoing;
+  return operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN ? DomainJob::incoming : DomainJob::other;
+}
+
+bool has_copy_mark(virDomainPtr domain) {
+  char* element = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, copy_mark_uri, VIR_DOMAIN_AFFECT_LIVE);
+  bool found = element != nullptr;
+  std::free(element);
+  return found;
+}
+
+}  // namespace
+
+/// A complete listing under way: how many domains are still to be read.
+struct LibvirtHypervisor::Listing {
+  std::size_t left = 1;
+  std::function<void()> finished;
+  void one_done() {
+    if (--left == 0) finished();
+  }
+};
+
+LibvirtHypervisor::LibvirtHypervisor(boost::asio::io_context& loop, LibvirtConfig config, engine::Log& log)
+    : loop_(loop),
+      config_(std::move(config)),
+      log_(log),
+      calls_(loop, workers),
+      long_calls_(loop, migrations_at_once),
+      registry_(config_.uri.rfind("xen", 0) == 0),
+      retry_timer_(loop),
+      audit_timer_(loop),
+      settle_timer_(loop),
+      reread_timer_(loop) {}
+
+LibvirtHypervisor::~LibvirtHypervisor() { stop(); }
+
+Instant LibvirtHypervisor::now() const {
+  timespec time{};
+  ::clock_gettime(CLOCK_BOOTTIME, &time);
+  return {Milliseconds(time.tv_sec * 1000 + time.tv_nsec / 1000000)};
+}
+
+void LibvirtHypervisor::start() {
+  running_ = true;
+  raise_descriptor_limit();
+  start_libvirt_events();
+  connect();
+}
+
+void LibvirtHypervisor::stop() {
+  running_ = false;
+  life_ = std::make_shared<int>(0);
+  ++generation_;
+  retry_timer_.cancel();
+  audit_timer_.cancel();
+  settle_timer_.cancel();
+  reread_timer_.cancel();
+  jobs_.clear();
+  connection_.reset();
+  registry_.lost();
+  trouble_ = "closed";
+}
+
+// ---------------------------------------------------------------- connection
+
+void LibvirtHypervisor::connect() {
+  std::uint64_t generation = ++generation_;
+  auto post = [this, generation, life = std::weak_ptr<int>(life_), &loop = loop_](auto function) {
+    // Called in libvirt's thread.
+    boost::asio::post(loop, [this, generation, life, function = std::move(function)] {
+      if (life.lock() && generation == generation_) function();
+    });
+  };
+  calls_.run<Connection>(
+      "connect", "connect to libvirt (" + config_.uri + ")", config_.call_limit,
+      [config = config_, sink = [this, post](DomainEvent event) { post([this, event] { on_event(event); }); },
+       closed = [this, post](std::string why) { post([this, why] { lost(why); }); }]() -> Result<Connection> {
+        Result<Connection> opened = open_connection(config.uri, false, config.keepalive_seconds, config.keepalive_count);
+        if (!opened) return opened;
+        Outcome registered = register_events(opened.value(), sink, closed);
+        if (!registered) return Error{registered.error()};
+        return opened;
+      },
+      alive<Result<Connection>>([this, generation](Result<Connection> opened) {
+        if (generation != generation_ || !running_) return;
+        if (opened) {
+          connected(opened.value());
+        } else {
+          lost(opened.error());
+        }
+      }));
+}
+
+void LibvirtHypervisor::connected(Connection connection) {
+  connection_ = std::move(connection);
+  std::uint64_t generation = generation_;
+  list([this, generation](Outcome outcome) {
+    if (generation != generation_) return;
+    if (!outcome) return lost(outcome.error());
+    backoff_ = Milliseconds{200};
+    trouble_.clear();
+    log_.write(Level::info, "", "libvirt (" + config_.uri + ") is connected, " + std::to_string(registry_.all(now()).size()) + " domains");
+    usable_told_ = true;
+    if (listener_ != nullptr) listener_->hypervisor_changed(true);
+    tell();
+    audit();
+  });
+}
+
+void LibvirtHypervisor::lost(const std::string& why) {
+  ++generation_;
+  connection_.reset();
+  registry_.lost();
+  unreadable_.clear();
+  audit_timer_.cancel();
+  for (auto& [uuid, tracked] : tracked_) {
+    tracked.reading = false;
+    tracked.again = false;
+    auto waiting = std::move(tracked.waiting);
+    for (auto& next : tracked.next) waiting.push_back(std::move(next));
+    tracked.waiting.clear();
+    tracked.next.clear();
+    for (auto& call : waiting) boost::asio::post(loop_, [alive = std::weak_ptr<int>(life_), call = std::move(call)] {
+        if (alive.lock()) call();
+      });
+  }
+  if (trouble_ != why) log_.write(Level::warning, "", "libvirt (" + config_.uri + ") can't be used: " + why);
+  trouble_ = why;
+  if (std::exchange(usable_told_, false)) {
+    if (listener_ != nullptr) listener_->hypervisor_changed(false);
+    tell();
+  }
+  retry();
+}
+
+void LibvirtHypervisor::retry() {
+  retry_timer_.expires_after(backoff_);
+  backoff_ = std::min(backoff_ * 2, longest_backoff);
+  retry_timer_.async_wait([this, life = std::weak_ptr<int>(life_)](boost::system::error_code error) {
+    if (!error && life.lock() && running_) connect();
+  });
+}
+
+// ---------------------------------------------------------------- registry
+
+void LibvirtHypervisor::list(engine::Callback<Outcome> done) {
+  struct Found {
+    std::set<DomainUuid> uuids;
+    std::map<DomainUuid, EmulatorHandle> emulators;
+    std::uint64_t free_kib = 0;
+  };
+  std::uint64_t generation = generation_;
+  bool xen = config_.uri.rfind("xen", 0) == 0;
+  call<Found>(
+      "list", "list the domains", listing_limit,
+      [directory = config_.pid_directory, xen](const Connection& connection) -> Result<Found> {
+        Found found;
+        // The pid files before the listing: an emulator that ends between the two is then dead, not a stray.
+        if (!xen) {
+          auto emulators = Emulator::find_all(directory);
+          if (!emulators) return Error{"look for emulators: " + emulators.error()};
+          found.emulators = std::move(emulators.value());
+        } else {
+          found.free_kib = virNodeGetFreeMemory(connection.get()) / 1024;
+        }
+        virDomainPtr* domains = nullptr;
+        int count = virConnectListAllDomains(connection.get(), &domains, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+        if (count < 0) return libvirt_error("list the domains");
+        for (int i = 0; i < count; ++i) {
+          char text[VIR_UUID_STRING_BUFLEN];
+          if (virDomainGetUUIDString(domains[i], text) == 0)
+            if (auto uuid = DomainUuid::parse(text)) found.uuids.insert(*uuid);
+          virDomainFree(domains[i]);
+        }
+        std::free(domains);
+        return found;
+      },
+      [this, generation, done = std::move(done)](Result<Found> found) {
+        if (generation != generation_) return done(Error{"list the domains: libvirt was lost meanwhile"});
+        if (!found) return done(Error{found.error()});
+        xen_free_kib_ = found.value().free_kib;
+        std::set<DomainUuid> to_read = registry_.listed(found.value().uuids);
+        for (const auto& [uuid, emulator] : found.value().emulators) {
+          tracked_[uuid].emulator = emulator;
+          if (!found.value().uuids.contains(uuid)) registry_.stray(uuid, [emulator] { return !emulator->dead(); }, now());
+        }
+        auto listing = std::make_shared<Listing>();
+        listing->finished = [this, generation, done] {
+          if (generation != generation_) return done(Error{"list the domains: libvirt was lost meanwhile"});
+          registry_.complete(now());
+          tell();
+          done(Done{});
+        };
+        listing->left += to_read.size();
+        for (const DomainUuid& uuid : to_read) read(uuid, [listing] { listing->one_done(); });
+        listing->one_done();
+      });
+}
+
+void LibvirtHypervisor::audit() {
+  audit_timer_.expires_after(config_.audit_every);
+  audit_timer_.async_wait([this, life = std::weak_ptr<int>(life_), generation = generation_](boost::system::error_code error) {
+    if (error || !life.lock() || generation != generation_) return;
+    list([this, generation](Outcome outcome) {
+      if (generation != generation_) return;
+      if (!outcome) return lost(outcome.error());
+      audit();
+    });
+  });
+}
+
+void LibvirtHypervisor::on_event(const DomainEvent& event) {
+  if (event.kind == DomainEvent::Kind::lifecycle) {
+    log_.write(Level::debug, event.name, "libvirt event " + lifecycle_text(event.event, event.detail));
+    if (event.event == VIR_DOMAIN_EVENT_STOPPED) registry_.stopped(event.uuid, event.detail, now());
+  }
+  if (auto jobs = jobs_.find(event.uuid); jobs != jobs_.end())
+    for (const auto& job : std::vector(jobs->second)) job->event(event);
+  read(event.uuid);
+}
+
+void LibvirtHypervisor::read(const DomainUuid& uuid, std::function<void()> done) {
+  Tracked& tracked = tracked_[uuid];
+  if (tracked.reading) {
+    tracked.again = true;
+    if (done) tracked.next.push_back(std::move(done));
+    return;
+  }
+  if (done) tracked.waiting.push_back(std::move(done));
+  begin_reading(uuid);
+}
+
+void LibvirtHypervisor::begin_reading(const DomainUuid& uuid) {
+  Tracked& tracked = tracked_[uuid];
+  if (!connection_) {  // nothing is known anyway, until the listing after the next connection
+    for (auto& call : std::exchange(tracked.waiting, {})) boost::asio::post(loop_, [alive = std::weak_ptr<int>(life_), call = std::move(call)] {
+        if (alive.lock()) call();
+      });
+    return;
+  }
+  tracked.reading = true;
+  tracked.again = false;
+  call<Reading>(
+      uuid.str(), "read the state of domain " + uuid.str(), config_.call_limit,
+      [uuid, directory = config_.pid_directory, emulator = tracked.emulator,
+       before = registry_.facts(uuid) != nullptr ? std::optional(registry_.facts(uuid)->job) : std::nullopt](
+          const Connection& connection) { return read_domain(connection, uuid, directory, emulator, before);
+      },
+      [this, uuid, generation = generation_](Result<Reading> reading) {
+        if (generation != generation_) return;  // lost() has answered those who wait
+        Tracked& tracked = tracked_[uuid];
+        tracked.reading = false;
+        bool again = tracked.again;
+        if (!again) apply(uuid, reading);
+        auto waiting = std::move(tracked.waiting);
+        tracked.waiting = std::move(tracked.next);
+        tracked.next.clear();
+        if (again) {
+          // Overtaken by an event: those who waited want this one's successor.
+          for (auto& call : waiting) tracked.waiting.push_back(std::move(call));
+          begin_reading(uuid);
+          return;
+        }
+        tell();
+        for (auto& call : waiting) call();
+      });
+}
+
+Result<LibvirtHypervisor::Reading> LibvirtHypervisor::read_domain(const Connection& connection, const DomainUuid& uuid,
+                                                                  const std::string& pid_directory, EmulatorHandle emulator,
+                                                                  std::optional<DomainJob> before) {
+  Reading reading;
+  bool missing = false;
+  Result<DomainHandle> found = find_domain(connection, uuid, &missing);
+  if (!found && missing) {
+    reading.gone = true;
+    reading.emulator = emulator;
+    return reading;
+  }
+  if (!found) return Error{found.error()};
+  virDomainPtr domain = found.value().get();
+  int active = virDomainIsActive(domain);
+  if (active < 0) return libvirt_error("read the state");
+  if (active == 0) {  // defined, but shut off: as good as not here
+    reading.gone = true;
+    reading.emulator = emulator;
+    return reading;
+  }
+  DomainFacts& facts = reading.facts;
+  facts.name = virDomainGetName(domain);
+  if (virDomainGetState(domain, &facts.state, &facts.reason, 0) < 0) return libvirt_error("read the state");
+  facts.memory_kib = virDomainGetMaxMemory(domain);
+  facts.job = job_of(domain, before.value_or(DomainJob::none));
+  if (!emulator || emulator->dead()) {
+    Result<EmulatorHandle> process = Emulator::find(pid_directory, facts.name, uuid);
+    emulator = process ? process.value() : nullptr;
+  }
+  reading.emulator = emulator;
+  if (facts.state == VIR_DOMAIN_PAUSED) {
+    facts.copy_mark = has_copy_mark(domain);
+  } else if (facts.state == VIR_DOMAIN_RUNNING && !before && facts.job == DomainJob::none && has_copy_mark(domain)) {
+    // It was resumed, but whoever did it could not remove the mark any more.
+    virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, nullptr, nullptr, copy_mark_uri, VIR_DOMAIN_AFFECT_LIVE);
+  }
+  return reading;
+}
+
+void LibvirtHypervisor::apply(const DomainUuid& uuid, const Result<Reading>& result) {
+  if (!result) {
+    if (unreadable_.insert(uuid).second) log_.write(Level::warning, uuid.str(), result.error());
+    registry_.unreadable(uuid, result.error());
+    read_again_later();
+    return;
+  }
+  unreadable_.erase(uuid);
+  const Reading& reading = result.value();
+  tracked_[uuid].emulator = reading.emulator;
+  if (reading.gone) {
+    registry_.vanished(uuid, now());
+    settle_later();
+    return;
+  }
+  EmulatorHandle emulator = reading.emulator;
+  registry_.set(uuid, reading.facts, emulator ? DomainRegistry::Alive([emulator] { return !emulator->dead(); }) : nullptr);
+}
+
+void LibvirtHypervisor::read_again_later() {
+  if (std::exchange(reading_again_, true)) return;
+  reread_timer_.expires_after(reread_step);
+  reread_timer_.async_wait([this, life = std::weak_ptr<int>(life_)](boost::system::error_code error) {
+    if (error || !life.lock()) return;
+    reading_again_ = false;
+    for (const DomainUuid& uuid : std::set(unreadable_)) read(uuid);
+  });
+}
+
+void LibvirtHypervisor::settle_later() {
+  if (settling_) return;
+  settling_ = true;
+  settle_timer_.expires_after(settle_step);
+  settle_timer_.async_wait([this, life = std::weak_ptr<int>(life_)](boost::system::error_code error) {
+    if (error || !life.lock()) return;
+    settling_ = false;
+    tell();
+  });
+}
+
+void LibvirtHypervisor::tell() {
+  if (!registry_.unsettled(now()).empty()) settle_later();
+  std::set<DomainUuid> uuids = registry_.known();
+  for (const auto& [uuid, view] : shown_) uuids.insert(uuid);
+  std::vector<DomainUuid> changed;
+  for (const DomainUuid& uuid : uuids) {
+    DomainView view = look(uuid);
+    auto [at, added] = shown_.try_emplace(uuid, view);
+    if (!added && same_view(at->second, view)) continue;
+    at->second = view;
+    changed.push_back(uuid);
+  }
+  registry_.settle(now());
+  std::erase_if(shown_, [](const auto& item) { return item.second.here == handoff::Here::absent; });
+  std::erase_if(tracked_, [&](const auto& item) {
+    return !shown_.contains(item.first) && !item.second.reading && item.second.waiting.empty() && registry_.fresh();
+  });
+  if (listener_ == nullptr || !usable_told_) return;
+  for (const DomainUuid& uuid : changed) listener_->domain_changed(uuid);
+}
+
+DomainView LibvirtHypervisor::look(const DomainUuid& uuid) const { return registry_.look(uuid, now()); }
+
+std::map<DomainUuid, DomainView> LibvirtHypervisor::all() const { return registry_.all(now()); }
+
+void LibvirtHypervisor::refresh(engine::Callback<Outcome> done) {
+  list([this, done = std::move(done)](Outcome outcome) { done(std::move(outcome)); });
+}
+
+}  // namespace migrationd::io

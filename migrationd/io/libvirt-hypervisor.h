@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// engine::Hypervisor on libvirt.
+//
+//   libvirt's event thread --post--> loop: registry, jobs, listener <--post-- worker threads (blocking calls)
+//
+// The object lives on the loop; nothing of it is touched by another thread. Work that runs on a thread owns all
+// it uses: the connection, the domain's UUID, the emulator's pidfd. The connection is kept alive by libvirt's own
+// keepalive, so a killed libvirtd is noticed at once and a hung one within keepalive_seconds × (count + 1);
+// between loss and the next complete listing every look says unknown.
+//
+// In pieces: libvirt-hypervisor.cc (connection, registry), libvirt-orders.cc (boot ... check), libvirt-migration.cc.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "migrationd/engine/world.h"
+#include "migrationd/io/blocking-calls.h"
+#include "migrationd/io/domain-registry.h"
+#include "migrationd/io/emulator.h"
+#include "migrationd/io/libvirt-connection.h"
+
+namespace migrationd::io {
+
+struct LibvirtConfig {
+  std::string uri = "qemu:///system";
+  std::string pid_directory = libvirt_pid_directory;
+  int keepalive_seconds = 2;
+  unsigned keepalive_count = 3;
+  Milliseconds call_limit{10000};      ///< short calls: state, resume, shutdown, abort
+  Milliseconds boot_limit{85000};
+  Milliseconds destroy_limit{12000};   ///< libvirt's part; then the emulator is killed through its pidfd
+  Milliseconds check_limit{20000};
+  Milliseconds audit_every{60000};     ///< a listing compared with the registry, in case an event was lost
+};
+
+class MigrationJob;
+
+class LibvirtHypervisor : public engine::Hypervisor {
+ public:
+  LibvirtHypervisor(boost::asio::io_context& loop, LibvirtConfig config, engine::Log& log);
+  ~LibvirtHypervisor() override;
+
+  /// Connects, and goes on trying. The listener hears of the first complete look.
+  void start();
+  /// Closes the connection; nothing is called back any more.
+  void stop();
+  /// Why libvirt can't be reached; empty when it can.
+  const std::string& trouble() const { return trouble_; }
+  /// Autostart and managed saves: what could start `uuid` behind the cluster's back, each a sentence.
+  void warnings(const DomainUuid& uuid, engine::Callback<Result<std::vector<std::string>>> done);
+
+  void listen(engine::HypervisorListener* listener) override { listener_ = listener; }
+  engine::DomainView look(const DomainUuid& uuid) const override;
+  std::map<DomainUuid, engine::DomainView> all() const override;
+  void refresh(engine::Callback<Outcome> done) override;
+  void boot(const engine::Definition& definition, engine::Callback<Outcome> done) override;
+  void resume(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
+  void ask_shutdown(const DomainUuid& uuid, const std::string& mode, engine::Callback<Outcome> done) override;
+  void destroy(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
+  void migrate(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done) override;
+  void watch_job(const DomainUuid& uuid, engine::Callback<engine::MigrationEnd> done) override;
+  void abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
+  std::uint64_t free_memory_kib() const override;
+  void definition(const DomainUuid& uuid, engine::Callback<Result<std::string>> done) override;
+  void check(const std::string& xml, engine::Callback<Outcome> done) override;
+
+ private:
+  friend class MigrationJob;
+  using EmulatorHandle = std::shared_ptr<Emulator>;
+
+  /// What one reading of a domain gave.
+  struct Reading {
+    bool gone = false;  ///< libvirt has no such active domain
+    DomainFacts facts;
+    EmulatorHandle emulator;
+  };
+  struct Tracked {
+    EmulatorHandle emulator;
+    bool reading = false;
+    bool again = false;  ///< something happened while it was being read
+    std::vector<std::function<void()>> waiting;  ///< for a reading begun after they asked
+    std::vector<std::function<void()>> next;
+  };
+  struct Listing;
+
+  // --- connection and registry (libvirt-hypervisor.cc) ---
+  void connect();
+  void connected(Connection connection);
+  void lost(const std::string& why);
+  void retry();
+  void list(engine::Callback<Outcome> done);
+  void audit();
+  void on_event(const DomainEvent& event);
+  /// Reads one domain anew; `done` after a reading that began after this call.
+  void read(const DomainUuid& uuid, std::function<void()> done = {});
+  void begin_reading(const DomainUuid& uuid);
+  void apply(const DomainUuid& uuid, const Result<Reading>& reading);
+  static Result<Reading> read_domain(const Connection& connection, const DomainUuid& uuid, const std::string& pid_directory,
+                                     EmulatorHandle emulator, std::optional<DomainJob> before);
+  void tell();  ///< the listener hears of each view that changed
+  void settle_later();
+  void read_again_later();
+  Instant now() const;
+
+  /// A blocking call with the connection, if there is one.
+  template <class T>
+  void call(const std::string& key, const std::string& what, Milliseconds limit,
+            std::function<Result<T>(const Connection&)> work, std::function<void(Result<T>)> done);
+  template <class T>
+  std::function<void(T)> alive(std::function<void(T)> done);
+
+  boost::asio::io_context& loop_;
+  LibvirtConfig config_;
+  engine::Log& log_;
+  engine::HypervisorListener* listener_ = nullptr;
+  std::shared_ptr<int> life_ = std::make_shared<int>(0);  ///< callbacks hold it weakly
+  BlockingCalls calls_;
+  BlockingCalls long_calls_;  ///< migrations: as many as are ordered, none waits for another
+  DomainRegistry registry_;
+  Connection connection_;
+  std::uint64_t generation_ = 0;  ///< of the connection; late words of an older one are dropped
+  std::string trouble_ = "not connected yet";
+  bool usable_told_ = false;
+  bool running_ = false;
+  Milliseconds backoff_{200};
+  boost::asio::steady_timer retry_timer_;
+  boost::asio::steady_timer audit_timer_;
+  boost::asio::steady_timer settle_timer_;
+  boost::asio::steady_timer reread_timer_;
+  bool settling_ = false;
+  bool reading_again_ = false;
+  std::set<DomainUuid> unreadable_;
+  std::map<DomainUuid, Tracked> tracked_;
+  std::map<DomainUuid, engine::DomainView> shown_;
+  std::map<DomainUuid, std::vector<std::shared_ptr<MigrationJob>>> jobs_;
+  std::uint64_t xen_free_kib_ = 0;
+};
+
+// ---------------------------------------------------------------- templates
+
+template <class T>
+std::function<void(T)> LibvirtHypervisor::alive(std::function<void(T)> done) {
+  return [life = std::weak_ptr<int>(life_), done = std::move(done)](T value) {
+    if (life.lock()) done(std::move(value));
+  };
+}
+
+template <class T>
+void LibvirtHypervisor::call(const std::string& key, const std::string& what, Milliseconds limit,
+                             std::function<Result<T>(const Connection&)> work, std::function<void(Result<T>)> done) {
+  Connection connection = connection_;
+  if (!connection) {
+    // Through the pool all the same: a callback never comes from inside the call that asked.
+    calls_.run<T>("", what, limit, [what, why = trouble_] { return Result<T>(Error{what + ": libvirt is away: " + why}); },
+                  alive<Result<T>>(std::move(done)));
+    return;
+  }
+  calls_.run<T>(key, what, limit, [connection, work = std::move(work)] { return work(connection); },
+                alive<Result<T>>(std::move(done)));
+}
+
+}  // namespace migrationd::io

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// See libvirt-migration.h; how the end is judged: migration-end.h.
+#include "migrationd/io/libvirt-migration.h"
+
+#include <fcntl.h>
+
+#include <cstdlib>
+
+#include <boost/asio/post.hpp>
+
+#include "migrationd/io/copy-mark.h"
+#include "migrationd/io/migrate-options.h"
+
+namespace migrationd::io {
+
+using engine::MigrateOrder;
+using engine::MigrationEnd;
+using Level = engine::Log::Level;
+
+namespace {
+
+/// libvirt reports the switchover long before it kills the emulator; only a crash leaves this unused.
+constexpr Milliseconds patience{2000};
+constexpr Milliseconds poll_step{100};
+constexpr Milliseconds abort_again{1000};
+/// No migration lasts longer; its thread is given up then, its end is still found by polling.
+constexpr Milliseconds longest_migration{std::chrono::hours(24)};
+
+class Parameters {
+ public:
+  ~Parameters() { virTypedParamsFree(list_, count_); }
+  bool add(const char* field, const std::string& value) {
+    return virTypedParamsAddString(&list_, &count_, &room_, field, value.c_str()) == 0;
+  }
+  bool add(const char* field, unsigned long long value) {
+    return virTypedParamsAddULLong(&list_, &count_, &room_, field, value) == 0;
+  }
+  bool add(const char* field, int value) { return virTypedParamsAddInt(&list_, &count_, &room_, field, value) == 0; }
+  virTypedParameterPtr list() { return list_; }
+  unsigned count() const { return static_cast<unsigned>(count_); }
+
+ private:
+  virTypedParameterPtr list_ = nullptr;
+  int count_ = 0;
+  int room_ = 0;
+};
+
+/// The definition for the destination: the live one with secrets and the copy's mark.
+Result<std::string> destination_xml(virDomainPtr domain) {
+  int state = 0, reason = 0;
+  if (virDomainGetState(domain, &state, &reason, 0) < 0) return libvirt_error("read the state");
+  bool paused_by_somebody = state == VIR_DOMAIN_PAUSED && reason != VIR_DOMAIN_PAUSED_MIGRATION;
+  std::unique_ptr<char, decltype(&std::free)> xml(
+      virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_MIGRATABLE | VIR_DOMAIN_XML_SECURE), &std::free);
+  if (!xml) return libvirt_error("read the definition");
+  return with_copy_mark(xml.get(), !paused_by_somebody);
+}
+
+/// The whole blocking call.
+Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const MigrateOrder& order) {
+  std::string what = "migrate domain " + uuid.str() + " to " + order.to;
+  Result<MigrateOptions> options = parse_migrate_options(order.options);
+  if (!options) return Error{what + ": " + options.error()};
+  Result<DomainHandle> found = find_domain(connection, uuid);
+  if (!found) return Error{what + ": " + found.error()};
+  virDomainPtr domain = found.value().get();
+  unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PAUSED | options.value().flags;
+  if (virDomainIsPersistent(domain) == 1) flags |= VIR_MIGRATE_UNDEFINE_SOURCE;
+  Result<std::string> xml = destination_xml(domain);
+  if (!xml) return Error{what + ": " + xml.error()};
+  Parameters parameters;
+  bool ok = parameters.add(VIR_MIGRATE_PARAM_DEST_XML, xml.value());
+  if (!order.migrate_uri.empty()) ok = ok && parameters.add(VIR_MIGRATE_PARAM_URI, order.migrate_uri);
+  if (order.speed_mib != 0) ok = ok && parameters.add(VIR_MIGRATE_PARAM_BANDWIDTH, static_cast<unsigned long long>(order.speed_mib));
+  for (const MigrateParameter& one : options.value().parameters)
+    ok = ok && std::visit([&](const auto& value) { return parameters.add(one.field.c_str(), value); }, one.value);
+  if (!ok) return libvirt_error(what);
+  // Before the job, too: an idle guest converges before anybody could set it during the job.
+  if (order.downtime.count() > 0)
+    virDomainMigrateSetMaxDowntime(domain, static_cast<unsigned long long>(order.downtime.count()), 0);
+  if (virDomainMigrateToURI3(domain, order.uri.c_str(), parameters.list(), parameters.count(), flags) < 0)
+    return libvirt_error(what);
+  return Done{};
+}
+
+}  // namespace
+
+MigrationJob::MigrationJob(LibvirtHypervisor& hypervisor, const DomainUuid& uuid, std::shared_ptr<Emulator> emulator,
+                           engine::Callback<MigrationEnd> done)
+    : hypervisor_(hypervisor),
+      uuid_(uuid),
+      emulator_(std::move(emulator)),
+      done_(std::move(done)),
+      death_(hypervisor.loop_),
+      patience_(hypervisor.loop_),
+      limit_(hypervisor.loop_),
+      poll_(hypervisor.loop_) {
+  facts_.has_emulator = emulator_ != nullptr;
+}
+
+void MigrationJob::log(Level level, const std::string& text) { hypervisor_.log_.write(level, uuid_.str(), text); }
+
+void MigrationJob::watch_emulator() {
+  if (!emulator_) return;
+  death_.assign(::fcntl(emulator_->pidfd(), F_DUPFD_CLOEXEC, 3));
+  death_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [weak = weak_from_this()](boost::system::error_code error) {
+    auto self = weak.lock();
+    if (error || !self) return;
+    self->facts_.emulator_dead = true;
+    self->patience_.expires_after(patience);
+    self->patience_.async_wait([weak](boost::system::error_code error) {
+      auto self = weak.lock();
+      if (error || !self) return;
+      self->facts_.waited_after_death = true;
+      self->judge();
+    });
+    self->judge();
+  });
+}
+
+void MigrationJob::order(const MigrateOrder& order) {
+  watch_emulator();
+  facts_.call = JobFacts::Call::running;
+  downtime_ = order.downtime;
+  if (order.limit.count() > 0) abort_at(order.limit);
+  Connection connection = hypervisor_.connection_;
+  std::string what = "migrate domain " + uuid_.str() + " to " + order.to;
+  if (!connection) return returned(Error{what + ": libvirt is away: " + hypervisor_.trouble_});
+  hypervisor_.long_calls_.run<Done>(uuid_.str(), what, longest_migration,
+                                    [connection, uuid = uuid_, order] { return migrate_now(connection, uuid, order); },
+                                    [weak = weak_from_this()](Outcome outcome) {
+                                      if (auto self = weak.lock()) self->returned(std::move(outcome));
+                                    });
+}
+
+void MigrationJob::watch() {
+  watch_emulator();
+  // A job found in its switchover: the event came before us.
+  if (const DomainFacts* facts = hypervisor_.registry_.facts(uuid_))
+    facts_.switchover_seen = facts->state == VIR_DOMAIN_PAUSED && facts->reason == VIR_DOMAIN_PAUSED_MIGRATION;
+  poll();
+}
+
+void MigrationJob::returned(Outcome outcome) {
+  facts_.call = outcome ? JobFacts::Call::succeeded : JobFacts::Call::failed;
+  if (!outcome) {
+    facts_.call_error = outcome.error();
+    log(Level::notice, outcome.error());
+  }
+  facts_.view.reset();
+  poll();
+  judge();
+}
+
+void MigrationJob::set_downtime(Milliseconds downtime) {
+  if (downtime.count() <= 0 || std::exchange(downtime_set_, true)) return;
+  hypervisor_.call<Done>(
+      uuid_.str(), "set the downtime of domain " + uuid_.str(), hypervisor_.config_.call_limit,
+      [uuid = uuid_, downtime](const Connection& connection) -> Outcome {
+        Result<DomainHandle> domain = find_domain(connection, uuid);
+        if (!domain) return Error{domain.error()};
+        if (virDomainMigrateSetMaxDowntime(domain.value().get(), static_cast<unsigned long long>(downtime.count()), 0) < 0)
+          return libvirt_error("set the downtime");
+        return Done{};
+      },
+      [weak = weak_from_this()](Outcome outcome) {
+        auto self = weak.lock();
+        if (self && !outcome) self->log(Level::debug, outcome.error());
+      });
+}
+
+void MigrationJob::abort_at(Milliseconds limit) {
+  limit_.expires_after(limit);
+  limit_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+    auto self = weak.lock();
+    if (error || !self) return;
+    self->log(Level::notice, "the migration has not ended within its time; it is aborted");
+    self->hypervisor_.abort_job(self->uuid_, [weak](Outcome outcome) {
+      auto self = weak.lock();
+      if (!self) return;
+      if (!outcome) self->log(Level::warning, outcome.error());
+      self->abort_at(abort_again);  // cancelled by the end
+    });
+  });
+}
+
+void MigrationJob::poll() {
+  if (std::exchange(polling_, true)) return;
+  hypervisor_.read(uuid_, [weak = weak_from_this()] {
+    auto self = weak.lock();
+    if (!self) return;
+    self->facts_.view = self->hypervisor_.look(self->uuid_);
+    self->judge();
+    if (!self->done_) return;
+    self->poll_.expires_after(poll_step);
+    self->poll_.async_wait([weak](boost::system::error_code error) {
+      auto self = weak.lock();
+      if (error || !self) return;
+      self->polling_ = false;
+      self->poll();
+    });
+  });
+}
+
+void MigrationJob::event(const DomainEvent& event) {
+  if (event.kind == DomainEvent::Kind::iteration) set_downtime(downtime_);
+  if (event.kind != DomainEvent::Kind::lifecycle) return;
+  if (event.event == VIR_DOMAIN_EVENT_SUSPENDED && event.detail == VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED) facts_.switchover_seen = true;
+  if (event.event == VIR_DOMAIN_EVENT_RESUMED) facts_.switchover_seen = false;
+  if (event.event == VIR_DOMAIN_EVENT_STOPPED && event.detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED) facts_.stopped_migrated = true;
+  judge();
+}
+
+void MigrationJob::judge() {
+  if (!done_) return;
+  std::optional<MigrationEnd> end = judge_job(facts_);
+  if (!end) return;
+  auto done = std::exchange(done_, {});
+  limit_.cancel();
+  patience_.cancel();
+  poll_.cancel();
+  death_.close();
+  log(Level::info, "the migration job has ended: " + end->why);
+  auto self = shared_from_this();
+  auto& jobs = hypervisor_.jobs_[uuid_];
+  std::erase(jobs, self);
+  if (jobs.empty()) hypervisor_.jobs_.erase(uuid_);
+  boost::asio::post(hypervisor_.loop_, [life = std::weak_ptr<int>(hypervisor_.life_), done = std::move(done), end = *end] {
+    if (life.lock()) done(end);
+  });
+}
+
+// ---------------------------------------------------------------- LibvirtHypervisor
+
+void LibvirtHypervisor::migrate(const DomainUuid& uuid, const MigrateOrder& order, engine::Callback<MigrationEnd> done) {
+  auto job = std::make_shared<MigrationJob>(*this, uuid, tracked_[uuid].emulator, std::move(done));
+  jobs_[uuid].push_back(job);
+  job->order(order);
+}
+
+void LibvirtHypervisor::watch_job(const DomainUuid& uuid, engine::Callback<MigrationEnd> done) {
+  auto job = std::make_shared<MigrationJob>(*this, uuid, tracked_[uuid].emulator, std::move(done));
+  jobs_[uuid].push_back(job);
+  job->watch();
+}
+
+}  // namespace migrationd::io

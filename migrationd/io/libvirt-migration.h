@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// One migration job of LibvirtHypervisor, from the order until its end is certain.
+#pragma once
+
+#include <memory>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "migrationd/io/libvirt-hypervisor.h"
+#include "migrationd/io/migration-end.h"
+
+namespace migrationd::io {
+
+/// Lives on the loop; owned by LibvirtHypervisor::jobs_ until it has ended.
+class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
+ public:
+  MigrationJob(LibvirtHypervisor& hypervisor, const DomainUuid& uuid, std::shared_ptr<Emulator> emulator,
+               engine::Callback<engine::MigrationEnd> done);
+  /// Begins a job.
+  void order(const engine::MigrateOrder& order);
+  /// Follows one that runs already.
+  void watch();
+  /// An event of this domain.
+  void event(const DomainEvent& event);
+
+ private:
+  void watch_emulator();
+  void returned(Outcome outcome);
+  void set_downtime(Milliseconds downtime);
+  void abort_at(Milliseconds limit);
+  void poll();       ///< reads the domain every 100 ms, when the call no longer speaks for it
+  void judge();
+  void log(engine::Log::Level level, const std::string& text);
+
+  LibvirtHypervisor& hypervisor_;
+  DomainUuid uuid_;
+  std::shared_ptr<Emulator> emulator_;
+  engine::Callback<engine::MigrationEnd> done_;
+  JobFacts facts_;
+  Milliseconds downtime_{0};
+  bool downtime_set_ = false;
+  bool polling_ = false;
+  boost::asio::posix::stream_descriptor death_;
+  boost::asio::steady_timer patience_;
+  boost::asio::steady_timer limit_;
+  boost::asio::steady_timer poll_;
+};
+
+}  // namespace migrationd::io
