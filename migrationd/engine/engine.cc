@@ -18,11 +18,12 @@ constexpr Milliseconds tick_every = 1s;
 }  // namespace
 
 Engine::Engine(World& world, handoff::Cluster cluster, PolicyReader read_policy, std::vector<Record> records,
-               std::set<NodeName> farewells)
+               std::set<NodeName> farewells, std::map<DomainUuid, std::string> unreadable)
     : world_(world),
       cluster_(std::move(cluster)),
       read_policy_(std::move(read_policy)),
-      farewells_(std::move(farewells)) {
+      farewells_(std::move(farewells)),
+      unreadable_(std::move(unreadable)) {
   for (Record& record : records) {
     const DomainUuid uuid = record.uuid;
     Policy policy = policy_of(record.parameters);
@@ -108,6 +109,10 @@ struct Engine::FromPeer {
 
   void operator()(const wire::Hello&) {}
   void operator()(const wire::Claim& m) {
+    if (const auto found = e.unreadable_.find(m.domain); found != e.unreadable_.end()) {
+      e.world_.peers.send(from, wire::Wait{m.domain, m.attempt, "its record here can't be read: " + found->second});
+      return;
+    }
     const bool claimable = !e.world_.cluster.active_here() || e.world_.cluster.member(from);
     e.runner(m.domain, "").feed(event::Claim{
         from, m.attempt, claimable,
@@ -125,6 +130,10 @@ struct Engine::FromPeer {
   void operator()(const wire::Invite& m) {
     if (e.leaving_) {
       e.world_.peers.send(from, wire::Refusal{m.domain, "the destination's daemon is being stopped"});
+      return;
+    }
+    if (const auto found = e.unreadable_.find(m.domain); found != e.unreadable_.end()) {
+      e.world_.peers.send(from, wire::Refusal{m.domain, "its record here can't be read: " + found->second});
       return;
     }
     DomainRunner& runner = e.runner(m.domain, m.name);
@@ -203,6 +212,7 @@ void Engine::request_fencing(const NodeName& node, const std::string& why) {
 // ---------------------------------------------------------------- leaving, and what there is
 
 bool Engine::idle() const {
+  if (!unreadable_.empty()) return false;
   return std::all_of(runners_.begin(), runners_.end(), [](const auto& entry) {
     return entry.second->state().phase == Phase::gone && entry.second->view().here == handoff::Here::absent;
   });

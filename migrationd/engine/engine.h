@@ -63,8 +63,10 @@ struct PeerStatus {
 class Engine : private RunnerHost, private HypervisorListener, private PeerListener, private ClusterListener {
  public:
   /// `cluster.others` may change later (nodes_changed); `records` and `farewells` are what the journal held.
+  /// `unreadable`: domains whose record can't be read, and why: nothing is known of them, so they are neither
+  /// started nor called absent here until the record is repaired.
   Engine(World& world, handoff::Cluster cluster, PolicyReader read_policy, std::vector<Record> records,
-         std::set<NodeName> farewells);
+         std::set<NodeName> farewells, std::map<DomainUuid, std::string> unreadable = {});
   ~Engine() override;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -155,6 +157,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   bool recovered_ = false;
   bool leaving_ = false;
   std::set<NodeName> farewells_;
+  std::map<DomainUuid, std::string> unreadable_;
   std::set<NodeName> fencing_asked_;
   std::map<NodeName, Instant> last_word_;      ///< when a node was last heard or seen as member
   struct Question {

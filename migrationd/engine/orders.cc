@@ -94,6 +94,13 @@ OrderId Engine::order(Order order, Callback<OrderReply> reply) {
 
 DomainRunner* Engine::runner_of(const Order& order, OrderReply& why_not) {
   if (order.definition) {
+    const auto unreadable = unreadable_.find(order.definition->uuid);
+    if (unreadable != unreadable_.end() && order.kind != Order::Kind::stop) {
+      why_not = {OcfCode::error, "its journal record can't be read (" + unreadable->second +
+                                     "), so it isn't known who may run it: repair the record, or remove it if the "
+                                     "domain surely runs nowhere"};
+      return nullptr;
+    }
     DomainRunner& one = runner(order.definition->uuid, order.definition->name);
     return &one;
   }
