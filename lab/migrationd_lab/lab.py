@@ -83,9 +83,10 @@ class Node(Host):
     @property
     def booted(self):
         """Whether all it starts at boot is started."""
-        if not self.on:
+        try:
+            done = self.run(["cat", "/run/migrationd-lab/booted"], check=False)
+        except LabError:  # off
             return False
-        done = self.run(["cat", "/run/migrationd-lab/booted"], check=False)
         if done.returncode == 0 and done.stdout.strip() != "0":
             raise LabError(f"{self.name} could not start its services: see {self.console} and lab/lab enter "
                            f"{self.name}")
@@ -96,10 +97,16 @@ class Node(Host):
         return self.lab.settings.node_folder(self.name) / "console.log"
 
     def wait_booted(self, timeout=READY_TIMEOUT):
+        last_on = time.monotonic()
+
         def booted():
-            if not self.on:
-                raise LabError(f"{self.name} went off while it booted: see {self.console}")
-            return self.booted
+            nonlocal last_on
+            if self.on:
+                last_on = time.monotonic()
+                return self.booted
+            if time.monotonic() > last_on + 3:  # more than a power cycle
+                raise LabError(f"{self.name} is off and does not boot: see {self.console}")
+            return False
         wait_until(booted, timeout, f"boot of {self.name} (see {self.console})")
 
     def write(self, path, text, mode=0o644):

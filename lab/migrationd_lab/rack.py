@@ -28,7 +28,7 @@ import uuid
 from . import namespaces as ns
 from . import network
 from .errors import LabError, run
-from .layout import LAB_ROOT, Settings, write_json
+from .layout import LAB_ROOT, Settings, labs_folder, write_json
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
                "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(LAB_ROOT)}
@@ -44,9 +44,8 @@ class Member:
         ours, theirs = socket.socketpair()
         ours.settimeout(PLUG_TIMEOUT)
         self.boot_id = str(uuid.uuid4())
-        environment = {**ENVIRONMENT}
-        if os.environ.get("MIGRATIOND_LAB_DIR"):
-            environment["MIGRATIOND_LAB_DIR"] = os.environ["MIGRATIOND_LAB_DIR"]
+        # All that a lab runs can be told by this, from outside and from inside.
+        environment = {**ENVIRONMENT, "MIGRATIOND_LAB": settings.name, "MIGRATIOND_LAB_DIR": str(labs_folder())}
         with open(log, "ab") as out, theirs, ours:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "migrationd_lab.node", settings.name, name, str(theirs.fileno()), self.boot_id],

@@ -44,7 +44,7 @@ class DiskWitness:
     _last: tuple = None  # time, client, connection, boot, counter
 
     def see(self, write):
-        """write: {"t": seconds, "client": address, "conn": number, "boot": ..., "counter": ...}, the last two
+        """write: {"t": seconds, "client": address, "conn": number, growing, "boot": ..., "counter": ...}, the last two
         missing when it was no record."""
         self.writes += 1
         if write.get("boot") is None:
@@ -58,8 +58,8 @@ class DiskWitness:
         elif boot != self.boots[-1]:
             self._violation(write, f"boot {boot} writes again after the newer boot {self.boots[-1]} had written")
         elif counter <= self._counters[boot]:
-            # QEMU sends its last request once more when its connection broke before the answer.
-            resent = last[1] == client and last[2] != conn and (boot, counter) == last[3:]
+            # QEMU sends its last request once more, on a new connection, when the old one broke before the answer.
+            resent = last[1] == client and conn > last[2] and (boot, counter) == last[3:]
             if not resent:
                 self._violation(write, f"counter {counter} after {self._counters[boot]} within boot {boot}")
         if last and last[3] == boot:
