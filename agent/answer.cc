@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Gets an action done by the daemon, or directly.
+#include "agent/answer.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <variant>
+
+#include "migrationd/io/ipc-client.h"
+
+namespace migrationd::agent {
+
+namespace {
+
+using io::IpcClient;
+using Trouble = IpcClient::Trouble;
+
+Milliseconds time_until(Deadline deadline) {
+  return std::max(Milliseconds(0), std::chrono::duration_cast<Milliseconds>(deadline - std::chrono::steady_clock::now()));
+}
+
+IpcClient::Or<wire::LocalReply> ask_daemon(wire::LocalRequest& request, Deadline deadline) {
+  auto client = IpcClient::connect(deadline);
+  if (auto* failure = std::get_if<IpcClient::Failure>(&client)) return std::move(*failure);
+  request.timeout = time_until(deadline);
+  return std::get<0>(client)->ask(request, deadline);
+}
+
+// The actions that libvirt and the emulator alone can answer, in --direct's words.
+const char* direct_action(const std::string& operation) {
+  if (operation == "monitor" || operation == "status") return "monitor";
+  if (operation == "stop") return "stop";
+  if (operation == "validate-all") return "validate-all";
+  return nullptr;
+}
+
+// What --direct reads; under OCF it is all there already.
+void set_environment(const wire::LocalRequest& request) {
+  ::setenv("OCF_RESOURCE_INSTANCE", request.resource.c_str(), 1);
+  ::setenv("MIGRATIOND_FACE", request.face.c_str(), 1);
+  for (const auto& [name, value] : request.parameters) ::setenv(("OCF_RESKEY_" + name).c_str(), value.c_str(), 1);
+}
+
+int exec_direct(const Installation& installation, const char* action) {
+  ::execl(installation.daemon.c_str(), installation.daemon.c_str(), "--direct", action, static_cast<char*>(nullptr));
+  return errno;
+}
+
+Answer no_direct(const Installation& installation, int error) {
+  return {wire::OcfCode::error, "migrationd isn't running on this node, and " + installation.daemon + " can't be run in its place: " +
+                                    std::strerror(error)};
+}
+
+// For the faces that have to translate the code: waits for --direct, as long as there's time.
+Answer run_direct(const Installation& installation, const char* action, Deadline deadline) {
+  const pid_t child = ::fork();
+  if (child < 0) return no_direct(installation, errno);
+  if (child == 0) {
+    exec_direct(installation, action);
+    ::_exit(127);
+  }
+  pollfd ended{static_cast<int>(::syscall(SYS_pidfd_open, child, 0)), POLLIN, 0};
+  bool in_time = true;
+  while (in_time && ended.fd >= 0) {
+    const int ready = ::poll(&ended, 1, static_cast<int>(std::min<long long>(time_until(deadline).count(), 3'600'000)));
+    if (ready > 0) break;
+    if (ready == 0) in_time = false;
+  }
+  if (ended.fd >= 0) ::close(ended.fd);
+  if (!in_time) ::kill(child, SIGKILL);
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!in_time) return {wire::OcfCode::error, "migrationd isn't running on this node, and doing it without took too long"};
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return no_direct(installation, ENOENT);
+  if (WIFEXITED(status) && WEXITSTATUS(status) <= static_cast<int>(wire::OcfCode::not_running))
+    return {static_cast<wire::OcfCode>(WEXITSTATUS(status)), {}};
+  return {wire::OcfCode::error, installation.daemon + " --direct ended abnormally"};
+}
+
+Answer without_daemon(const Installation& installation, const wire::LocalRequest& request, const std::string& why, Deadline deadline,
+                      bool replace) {
+  const char* action = direct_action(request.operation);
+  if (!action)
+    return {wire::OcfCode::error, why + "; without it nothing proves that the domain doesn't run on another node, so " +
+                                      request.operation + " is refused; start the service migrationd"};
+  set_environment(request);
+  if (!replace) return run_direct(installation, action, deadline);
+  return no_direct(installation, exec_direct(installation, action));
+}
+
+}  // namespace
+
+Answer get_answer(const Installation& installation, wire::LocalRequest request, Deadline deadline, bool replace) {
+  for (int attempt = 1;; ++attempt) {
+    auto answer = ask_daemon(request, deadline);
+    if (auto* reply = std::get_if<wire::LocalReply>(&answer)) return {reply->code, std::move(reply->reason)};
+    const auto& failure = std::get<IpcClient::Failure>(answer);
+    switch (failure.trouble) {
+      case Trouble::absent:
+        return without_daemon(installation, request, failure.text, deadline, replace);
+      case Trouble::lost:
+        // Every action may be asked again: a daemon that has restarted finds what it was about in its journal.
+        if (attempt == 1) continue;
+        return without_daemon(installation, request, failure.text, deadline, replace);
+      case Trouble::denied:
+        return {wire::OcfCode::no_permission, failure.text};
+      case Trouble::distrusted:
+      case Trouble::late:
+      case Trouble::impossible:
+        return {wire::OcfCode::error, failure.text};
+    }
+  }
+}
+
+}  // namespace migrationd::agent

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Gets an action done: by the daemon, or, where that is safe without it, by `migrationd --direct`.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "migrationd/wire/local-message.h"
+
+namespace migrationd::agent {
+
+/// Where things are installed.
+struct Installation {
+  std::string daemon;     ///< the daemon's program
+  std::string resources;  ///< directory of the files of init scripts' resources
+};
+
+struct Answer {
+  wire::OcfCode code = wire::OcfCode::error;
+  std::string reason;  ///< empty: no reason is known, or --direct has given it already
+};
+
+using Deadline = std::chrono::steady_clock::time_point;
+
+/// The daemon's answer, by `deadline`. Without a daemon: monitor, status, stop and validate-all are done by
+/// `migrationd --direct` (in place of this process when `replace`, which then doesn't return); anything else
+/// is an error, because nobody can prove the domain absent elsewhere. Doubt is never "not running".
+Answer get_answer(const Installation& installation, wire::LocalRequest request, Deadline deadline, bool replace);
+
+}  // namespace migrationd::agent

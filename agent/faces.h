@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The two faces: OCF and LSB (init scripts and haresources). Each carries out a call and gives the exit code.
+#pragma once
+
+#include "agent/answer.h"
+#include "agent/face.h"
+
+namespace migrationd::agent {
+
+/// OCF resource agent API 1.1. Reasons go to standard error as ocf-exit-reason.
+int run_ocf(const Installation& installation, const Call& call, const Environment& environment, std::string_view program);
+
+/// LSB 5.0, "Init Script Actions". status prints exactly "running" or "stopped", because Heartbeat judges it
+/// by its output alone; in doubt it prints neither.
+int run_lsb(const Installation& installation, const Call& call, std::string_view program);
+
+/// Writes a line to standard error; a line break in the text becomes a space.
+void complain(std::string_view prefix, std::string_view text);
+
+}  // namespace migrationd::agent

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// How the agent understands the way it was called; from outside it is tested in tests/agent.
+#include <doctest/doctest.h>
+
+#include "agent/ancestry.h"
+#include "agent/face.h"
+#include "agent/resource-file.h"
+
+using namespace migrationd;
+using namespace migrationd::agent;
+using wire::HeartbeatCause;
+
+TEST_CASE("agent: the path it was called by tells the face, whatever the environment has left over") {
+  const Environment ocf{{"OCF_ROOT", "/usr/lib/ocf"}, {"OCF_RESOURCE_INSTANCE", "vm1"}};
+  CHECK(face_of("/usr/lib/ocf/resource.d/migrationd/VirtualDomain", {}) == Face::ocf);
+  CHECK(face_of("/opt/x/resource.d/migrationd/VirtualDomain", {}) == Face::ocf);
+  CHECK(face_of("agent/VirtualDomain", {}) == Face::ocf);
+  CHECK(face_of("/tmp/some-copy", ocf) == Face::ocf);
+  CHECK(face_of("/etc/ha.d/resource.d/migrationd", ocf) == Face::lsb);
+  CHECK(face_of("/etc/ha.d/resource.d/x0", ocf) == Face::lsb);
+  CHECK(face_of("/etc/init.d/x0", ocf) == Face::lsb);
+  CHECK(face_of("/etc/rc0.d/K20x0", ocf) == Face::lsb);
+  CHECK(face_of("x0", {}) == Face::lsb);
+}
+
+TEST_CASE("agent: who is meant") {
+  CHECK(understand({"/usr/lib/ocf/resource.d/migrationd/VirtualDomain", "monitor"}, {{"OCF_RESOURCE_INSTANCE", "vm1"}}).value().resource == "vm1");
+  CHECK(understand({"/etc/ha.d/resource.d/migrationd", "x0", "start"}, {}).value().resource == "x0");
+  CHECK(understand({"/etc/init.d/x0", "start"}, {}).value().resource == "x0");
+  CHECK(understand({"/etc/rc2.d/S20x0", "start"}, {}).value().resource == "x0");
+  CHECK(understand({"/etc/init.d/S20x0", "start"}, {}).value().resource == "S20x0");
+  CHECK_FALSE(understand({}, {}).ok());
+  CHECK_FALSE(understand({"/etc/init.d/x0", "a", "start"}, {}).ok());
+  CHECK_FALSE(understand({"/etc/ha.d/resource.d/migrationd", "../x0", "start"}, {}).ok());
+}
+
+TEST_CASE("agent: a resource's name is safe as a file's name") {
+  for (const char* good : {"x0", "vm-1.example.org", "a b", "b\xc3\xb6se", "x@1"}) CHECK(why_no_name(good).empty());
+  for (const char* bad : {"", ".", "..", ".x", "-x", "a/b", "/x", "a\nb", "a\x7f"}) CHECK_FALSE(why_no_name(bad).empty());
+  CHECK_FALSE(why_no_name(std::string("a\0b", 3)).empty());
+  CHECK_FALSE(why_no_name(std::string(201, 'x')).empty());
+}
+
+TEST_CASE("agent: why Heartbeat calls, by the processes above") {
+  const Arguments shell{"/bin/sh", "-c", "x"}, init{"/sbin/init"}, heartbeat{"heartbeat: master control process"};
+  const Arguments gives{"/bin/sh", "/usr/share/heartbeat/ResourceManager", "givegroup", "migrationd::x0"};
+  const Arguments takes{"/bin/sh", "/usr/share/heartbeat/ResourceManager", "takegroup", "migrationd::x0"};
+  const Arguments asked{"/bin/sh", "/etc/ha.d/rc.d/ip-request", "ip-request"};
+  const Arguments leaving{"heartbeat: heartbeat: hb_signal_giveup_resources"};
+  CHECK(cause_of_call({}) == HeartbeatCause::by_hand);
+  CHECK(cause_of_call({shell, init}) == HeartbeatCause::by_hand);
+  CHECK(cause_of_call({shell, gives, heartbeat, init}) == HeartbeatCause::standby);
+  CHECK(cause_of_call({gives, asked, heartbeat, init}) == HeartbeatCause::peer_request);
+  CHECK(cause_of_call({takes, shell, heartbeat, init}) == HeartbeatCause::roll_back);
+  CHECK(cause_of_call({gives, leaving, heartbeat, init}) == HeartbeatCause::shutdown);
+  // Somebody looks at these files; that is no cause.
+  CHECK(cause_of_call({{"vi", "a", "b", "c", "/usr/share/heartbeat/ResourceManager", "givegroup"}, init}) == HeartbeatCause::by_hand);
+  CHECK(cause_of_call({{"/bin/sh", "/usr/share/heartbeat/ResourceManager", "status", "x"}, init}) == HeartbeatCause::by_hand);
+}
+
+TEST_CASE("agent: the ancestors of this process are found") {
+  const auto found = ancestors();
+  REQUIRE_FALSE(found.empty());
+  CHECK_FALSE(found.front().empty());
+}
+
+TEST_CASE("agent: a resource's file") {
+  const auto good = parse_resource_file("# x\n\n  config = /etc/a b.xml\t\r\nname=\n handoff =on");
+  REQUIRE(good.ok());
+  CHECK(good.value() == Parameters{{"config", "/etc/a b.xml"}, {"name", ""}, {"handoff", "on"}});
+  CHECK(parse_resource_file("options = --a=b").value().at("options") == "--a=b");
+  CHECK(parse_resource_file("").value().empty());
+  CHECK(parse_resource_file("config\n").error() == "line 1 isn't NAME = VALUE");
+  CHECK(parse_resource_file("a=1\n\n= 2\n").error() == "line 3 isn't NAME = VALUE");
+  CHECK(parse_resource_file("a b = 1").error() == "line 1 isn't NAME = VALUE");
+  CHECK(parse_resource_file("a=1\na=1\n").error() == "line 2 sets a once more");
+}
