@@ -3,10 +3,11 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from . import guest_image, heartbeat, pacemaker
-from .errors import LabError
+from .errors import LabError, run
 from .layout import GUEST_FILES, GUEST_XML, LAB_ROOT, address, host_uuid
 
 QEMU_CONF = """# The lab is root on the machine; a node has no cgroups, and its /dev is private already.
@@ -34,15 +35,16 @@ log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
 def make_layers(settings):
     """Ours, and a copy of each --install tree: what is rebuilt meanwhile must not change under a running lab."""
     layer = settings.folder / "layers/lab"
-    for source, target, mode in (
-            ("fence_lab", "usr/sbin/fence_lab", 0o755),
-            ("stonith_lab", "usr/lib/stonith/plugins/external/lab", 0o755),
-            ("node/boot", "usr/lib/migrationd-lab/boot", 0o755),
-            ("node/systemctl", "usr/bin/systemctl", 0o755)):
+    for source, target in (
+            ("fence_lab", "usr/sbin/fence_lab"),
+            ("stonith_lab", "usr/lib/stonith/plugins/external/lab"),
+            ("node/boot", "usr/lib/migrationd-lab/boot"),
+            ("node/supervise", "usr/lib/migrationd-lab/supervise"),
+            ("node/systemctl", "usr/bin/systemctl")):
         path = layer / target
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(LAB_ROOT / source, path)
-        path.chmod(mode)
+        path.chmod(0o755)
     for name in ("reboot", "halt", "poweroff", "shutdown"):
         (layer / "usr/sbin" / name).symlink_to("../bin/systemctl")
     # The machine's kernel is not the node's to load modules into (Heartbeat would load softdog).
@@ -51,6 +53,7 @@ def make_layers(settings):
     modprobe.chmod(0o755)
     for node, tree in settings.install.items():
         copy_install(Path(tree), settings.folder / "layers" / ("all" if node == "*" else node))
+    make_key(settings.folder / "layers")
 
 
 def copy_install(tree, layer):
@@ -61,6 +64,20 @@ def copy_install(tree, layer):
         raise LabError(f"--install {tree}: neither usr nor etc in it; make install DESTDIR={tree} first")
     for top in found:
         shutil.copytree(tree / top, layer / known[top], symlinks=True, dirs_exist_ok=True)
+
+
+def make_key(layers):
+    """One key for all nodes, unless --install brings one: migrationctl keygen, seeing our layer as its /etc."""
+    tools = [p for p in sorted(layers.glob("*/usr/**/migrationctl")) if p.parent.name in ("bin", "sbin")]
+    if not tools or list(layers.glob("*/etc/migrationd/key")):
+        return
+    (layers / "lab/etc").mkdir(exist_ok=True)
+    (layers / "work").mkdir()
+    mount = f"mount -t overlay overlay -o lowerdir=/etc,upperdir={layers}/lab/etc,workdir={layers}/work /etc"
+    done = run(["unshare", "--mount", "sh", "-c", f'{mount} && "$0" keygen', tools[0]], check=False)
+    if done.returncode != 0:
+        print(f"migrationctl keygen: {done.stderr.strip()}; the nodes have no key", file=sys.stderr)
+    shutil.rmtree(layers / "work")
 
 
 def make_node_disk(settings, node):

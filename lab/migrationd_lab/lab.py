@@ -20,7 +20,7 @@ from pathlib import Path
 from . import disks, guest_image, heartbeat, pacemaker, witness
 from .errors import LabError, run
 from .guests import Guest
-from .layout import LAB_ROOT, Settings, address, labs_folder
+from .layout import LAB_ROOT, Settings, address, check_labs_folder, labs_folder
 from .namespaces import Process, enter_argv, members, wait_until
 
 ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
@@ -176,8 +176,10 @@ class Lab:
         if missing:
             raise LabError(f"not installed: {', '.join(missing)}; run lab/install-packages lab")
         lab = cls(settings)
+        os.umask(0o022)
+        check_labs_folder()
         try:
-            settings.folder.mkdir(parents=True)
+            settings.folder.mkdir()
         except FileExistsError:
             raise LabError(f"there is a lab {settings.name!r} already ({settings.folder}): lab/lab down --name "
                            f"{settings.name} first, or choose another --name") from None
@@ -264,6 +266,14 @@ class Lab:
 
     def down(self):
         """Ends all of the lab's processes and removes its folder, whatever state it is in."""
+        impatient = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, impatient)
+        try:
+            self._down()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _down(self):
         rack = self.rack_process()
         if rack:
             inside = [p for p in (Process.of(pid) for pid in members(rack.pid)) if p and p != rack]
@@ -374,6 +384,7 @@ def take_down(name):
     settings.check()
     if not settings.folder.exists():
         return False
+    check_labs_folder()
     Lab(settings).down()
     return True
 

@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -37,6 +38,17 @@ POWER_SOCKET = Path("/run/migrationd-lab/power")  # where a node reaches the pow
 
 def labs_folder():
     return Path(os.environ.get("MIGRATIOND_LAB_DIR") or "/var/tmp/migrationd-lab")
+
+
+def check_labs_folder():
+    """What lies there is believed (which processes to end, what to remove): it must be root's alone."""
+    folder = labs_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    there = folder.lstat()
+    if not stat.S_ISDIR(there.st_mode) or there.st_uid != 0 or there.st_mode & 0o022:
+        raise LabError(f"{folder} must be a folder that root alone can write to; remove it, or set MIGRATIOND_LAB_DIR")
+    if re.search(r"[,:\\\s]", str(folder)):
+        raise LabError(f"{folder} has characters in its name that an overlay mount cannot take")
 
 
 def cache_folder():

@@ -106,7 +106,7 @@ def mount_all(settings, name, boot_id):
     ns.mount("tmpfs", "/tmp", "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, "mode=1777")
     mount_dev(settings)
     mount_proc(boot_id)
-    ns.mount("sysfs", "/sys", "sysfs")  # without the machine's cgroups
+    ns.mount("sysfs", "/sys", "sysfs", ns.MS_RDONLY)  # without the machine's cgroups
     keep = ("/etc", "/usr", "/run", "/root", "/var", "/tmp", "/dev", "/proc", "/sys")
     for line in Path("/proc/self/mounts").read_text().splitlines():
         point = line.split()[1].encode().decode("unicode_escape")
