@@ -12,15 +12,6 @@
 
 namespace migrationd::io {
 
-Fd& Fd::operator=(Fd&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
-Fd::~Fd() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 std::string errno_text(int code) { return std::generic_category().message(code); }
 
 Result<std::string> read_all(const Fd& fd, std::size_t limit, const std::string& what) {

@@ -10,26 +10,11 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "migrationd/base/result.h"
+#include "migrationd/io/fd.h"
 
 namespace migrationd::io {
-
-/// Owns a file descriptor.
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept;
-  ~Fd();
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
 
 /// "No such file or directory" and the like, for errno's value `code`.
 std::string errno_text(int code);

@@ -113,6 +113,7 @@ TEST_CASE("peer-codec: each field is needed, and of its own type") {
       bad.erase(name);
       CHECK_FALSE(decode_peer(bad.dump()).ok());
       for (const Json& other : {Json(), Json(-1), Json(1.5), Json::array({1}), Json::array({1, -2}), Json::object()}) {
+        if (value.is_object() && other.is_object()) continue;  // an empty one is fine
         bad[name] = other;
         CAPTURE(other.dump());
         CHECK_FALSE(decode_peer(bad.dump()).ok());

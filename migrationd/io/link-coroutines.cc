@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The conversations of NodeLink: accepting other nodes' connections and dialing them.
+#include "migrationd/io/node-link-impl.h"
+
+namespace migrationd::io {
+
+// ---------------------------------------------------------------- accepting
+
+asio::awaitable<void> NodeLink::Impl::accept(std::shared_ptr<tcp::acceptor> acceptor) {
+  const auto self = shared_from_this();
+  while (!stopped) {
+    auto [code, socket] = co_await acceptor->async_accept(as_result);
+    if (stopped) co_return;
+    if (code) {
+      if (may_complain()) say(Level::warning, "can't accept a connection: " + code.message());
+      asio::steady_timer breath(loop, settings.times.redial_first);  // out of descriptors, say
+      co_await breath.async_wait(as_result);
+      continue;
+    }
+    if (pending.size() >= settings.unauthenticated_most) {
+      if (may_complain())
+        say(Level::warning, "a connection was refused: " + std::to_string(pending.size()) +
+                                " others have not said yet who they are; is something scanning this port?");
+      continue;  // closes it
+    }
+    spawn(serve(std::move(socket)), "a connection from another node");
+  }
+}
+
+/// At most five complaints about strangers in ten seconds, so that they can't fill the log.
+bool NodeLink::Impl::may_complain() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - complaints_from > std::chrono::seconds(10)) {
+    if (complaints > 5) say(Level::warning, std::to_string(complaints - 5) + " more connections failed or were refused");
+    complaints_from = now;
+    complaints = 0;
+  }
+  return ++complaints <= 5;
+}
+
+asio::awaitable<void> NodeLink::Impl::serve(tcp::socket socket) {
+  const auto self = shared_from_this();
+  PskPart part;
+  part.self = settings.self;
+  part.keys = settings.keys;
+  for (const auto& [name, peer] : peers) part.known.insert(name);
+  const auto connection = std::make_shared<LinkConnection>(std::move(socket), *context, settings, std::move(part));
+  pending.insert(connection);
+  // Also when something unforeseen is thrown, a slot must come back.
+  const std::shared_ptr<void> slot(nullptr, [this, connection](void*) { pending.erase(connection); });
+  PeerPtr peer;
+  try {
+    co_await connection->authenticate();
+    pending.erase(connection);
+    const auto it = peers.find(connection->peer());
+    if (stopped || it == peers.end()) {
+      connection->close("the node was taken out of the configuration");
+      co_return;
+    }
+    peer = it->second;
+    accepted(connection);
+    for (;;) {
+      auto message = co_await connection->receive();
+      if (peer->in != connection) break;
+      deliver([name = peer->name, installation = connection->hello().installation,
+               message = std::move(message)](engine::PeerListener& listener) {
+        listener.received(name, installation, message);
+      });
+    }
+  } catch (const LinkFailure& failure) {
+    if (!stopped && peer && peer->in == connection)
+      say(Level::info, "connection from " + peer->name + " ended: " + failure.what());
+    else if (!stopped && !peer && may_complain())
+      say(Level::warning, "a connection from " + connection->remote() + " was refused: " + failure.what());
+  }
+  connection->close("done");
+  if (peer && peer->in == connection) {
+    peer->in = nullptr;
+    report(*peer);
+    wake(*peer);
+  }
+}
+
+// ---------------------------------------------------------------- dialing
+
+asio::awaitable<void> NodeLink::Impl::dial_again_and_again(PeerPtr peer) {
+  const auto self = shared_from_this();
+  peer->pause_length = settings.times.redial_first;
+  while (!stopped && !peer->gone) {
+    peer->hinted = false;
+    const bool was_up = co_await dial_all(peer);
+    if (stopped || peer->gone) break;
+    if (was_up) peer->pause_length = settings.times.redial_first;
+    if (!peer->hinted) {
+      peer->pause.expires_after(peer->pause_length);
+      co_await peer->pause.async_wait(as_result);
+    }
+    if (!was_up) peer->pause_length = std::min(peer->pause_length * 2, settings.times.redial_most);
+  }
+}
+
+asio::awaitable<std::vector<tcp::endpoint>> NodeLink::Impl::resolve(std::string address, std::string& failure) {
+  std::vector<tcp::endpoint> endpoints;
+  const auto parsed = parse_address(address);
+  if (!parsed) {
+    failure = "\"" + address + "\" is no address";
+    co_return endpoints;
+  }
+  const auto port = parsed->port.value_or(settings.port);
+  error_code numeric;
+  const auto literal = asio::ip::make_address(parsed->host, numeric);
+  if (!numeric) {
+    endpoints.emplace_back(literal, port);
+    co_return endpoints;
+  }
+  tcp::resolver resolver(loop);
+  const auto [code, found] = co_await resolver.async_resolve(parsed->host, std::to_string(port), as_result);
+  if (code) failure = "the address " + parsed->host + " is not known (" + code.message() + ")";
+  for (const auto& entry : found) endpoints.push_back(entry.endpoint());
+  co_return endpoints;
+}
+
+/// Tries each address with each key until one conversation was had; whether there was one.
+asio::awaitable<bool> NodeLink::Impl::dial_all(PeerPtr peer) {
+  const auto self = shared_from_this();
+  const auto addresses = peer->addresses;
+  const auto keys = settings.keys;
+  std::string why = addresses.empty() ? "no address of it is known" : "";
+  for (const std::string& address : addresses) {
+    peer->dialed_address = address;
+    std::string failure;
+    const auto endpoints = co_await resolve(address, failure);
+    for (const tcp::endpoint& endpoint : endpoints) {
+      for (const Key& key : keys) {
+        if (stopped || peer->gone) co_return false;
+        PskPart part;
+        part.dialing = true;
+        part.self = settings.self;
+        part.peer = peer->name;
+        part.keys = {key};
+        auto connection = std::make_shared<LinkConnection>(tcp::socket(loop), *context, settings, std::move(part));
+        bool was_up = false;
+        peer->dialing = connection;
+        const std::string ended = co_await converse(peer, connection, endpoint, was_up);
+        if (peer->dialing == connection) peer->dialing = nullptr;
+        if (was_up) co_return true;
+        failure = to_text(endpoint) + ": " + ended;
+        if (!connection->was_connected()) break;  // another key makes no difference
+      }
+    }
+    if (!failure.empty()) why += (why.empty() ? "" : "; ") + failure;
+  }
+  troubled(*peer, why);
+  co_return false;
+}
+
+/// From connecting to the end; returns why it ended.
+asio::awaitable<std::string> NodeLink::Impl::converse(PeerPtr peer, ConnectionPtr connection, tcp::endpoint endpoint,
+                                                      bool& was_up) {
+  std::string why;
+  try {
+    co_await connection->connect(endpoint);
+    co_await connection->authenticate();
+    if (stopped || peer->gone) {
+      connection->close("this daemon stops, or the node was taken out of the configuration");
+      co_return connection->reason();
+    }
+    was_up = true;
+    peer->dialing = nullptr;
+    peer->trouble.clear();
+    peer->out = connection;
+    if (peer->in && !same_life(peer->in->hello(), connection->hello()))
+      peer->in->close("the daemon of " + peer->name + " was restarted");
+    report(*peer);
+    for (;;) co_await connection->receive();
+  } catch (const LinkFailure& failure) {
+    why = failure.what();
+  }
+  connection->close(why);
+  if (peer->out == connection) {
+    peer->out = nullptr;
+    if (!stopped) say(Level::info, "connection to " + peer->name + " ended: " + why);
+    report(*peer);
+    check_finished();
+  }
+  co_return why;
+}
+
+}  // namespace migrationd::io

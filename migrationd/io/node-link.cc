@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Keeps one dialed and one accepted connection to each other node: setting up, changing and ending it. What goes on
+// meanwhile is in link-coroutines.cc.
+#include "migrationd/io/node-link.h"
+
+#include <boost/asio/ip/v6_only.hpp>
+
+#include "migrationd/io/node-link-impl.h"
+#include "migrationd/wire/peer-codec.h"
+
+namespace migrationd::io {
+
+Outcome NodeLink::Impl::start() {
+  if (!context) return Error{"OpenSSL can't be set up for TLS 1.3 with a pre-shared key: check the version (3.0 or later) and openssl.cnf"};
+  if (!wire::valid_node_name(settings.self)) return Error{"\"" + settings.self + "\" can't be a node's name: it's empty, too long or has blanks"};
+  if (settings.keys.empty()) return Error{"there is no key for the links to the other nodes"};
+  const std::vector<std::string> everywhere = {"::"};
+  for (const std::string& address : settings.listen.empty() ? everywhere : settings.listen) {
+    const auto parsed = parse_address(address);
+    if (!parsed) return Error{"can't listen on \"" + address + "\": this is no address"};
+    error_code code;
+    tcp::resolver resolver(loop);
+    const auto port = parsed->port.value_or(settings.port);
+    const auto found = resolver.resolve(parsed->host, std::to_string(port), tcp::resolver::passive, code);
+    if (code || found.empty()) return Error{"can't listen on " + address + ": the name is not known (" + code.message() + ")"};
+    const tcp::endpoint endpoint = *found.begin();
+    auto acceptor = std::make_shared<tcp::acceptor>(loop);
+    const auto listen_here = [&](tcp::endpoint where) {
+      code = {};
+      acceptor->open(where.protocol(), code);
+      if (!code) acceptor->set_option(tcp::acceptor::reuse_address(true), code);
+      error_code ignored;
+      if (where.address().is_v6()) acceptor->set_option(asio::ip::v6_only(!where.address().is_unspecified()), ignored);
+      if (!code) acceptor->bind(where, code);
+      if (!code) acceptor->listen(asio::socket_base::max_listen_connections, code);
+    };
+    listen_here(endpoint);
+    if (code == asio::error::address_family_not_supported && settings.listen.empty()) {
+      acceptor = std::make_shared<tcp::acceptor>(loop);
+      listen_here({tcp::v4(), settings.port});  // a kernel without IPv6
+    }
+    if (code)
+      return Error{"can't listen on " + to_text(endpoint) + ": " + code.message() +
+                   (code == asio::error::address_in_use ? "; another program, or another migrationd, has this port: see ss -ltnp"
+                                                        : "; is it an address of this node? See \"listen\" in migrationd.conf")};
+    acceptors.push_back(acceptor);
+  }
+  for (const auto& acceptor : acceptors) spawn(accept(acceptor), "accepting connections");
+  return Done{};
+}
+
+// ---------------------------------------------------------------- the outside
+
+NodeLink::NodeLink(asio::io_context& loop, LinkSettings settings, engine::Log& log)
+    : impl_(std::make_shared<Impl>(loop, std::move(settings), log)) {}
+
+NodeLink::~NodeLink() {
+  impl_->listener = nullptr;
+  impl_->abandoned = true;
+  impl_->stop();
+}
+
+Outcome NodeLink::start() {
+  auto started = impl_->start();
+  if (!started.ok()) impl_->acceptors.clear();
+  return started;
+}
+
+void NodeLink::set_nodes(const std::map<NodeName, std::vector<std::string>>& nodes) {
+  Impl& impl = *impl_;
+  if (impl.stopped) return;
+  for (auto it = impl.peers.begin(); it != impl.peers.end();) {
+    if (nodes.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    impl.drop(*it->second, "the node was taken out of the configuration");
+    it = impl.peers.erase(it);
+  }
+  for (const auto& [name, addresses] : nodes) {
+    if (name == impl.settings.self) continue;
+    if (!wire::valid_node_name(name)) {
+      impl.say(Level::alarm, "no link to \"" + name + "\": that can't be a node's name");
+      continue;
+    }
+    auto& peer = impl.peers[name];
+    const bool fresh = !peer;
+    if (fresh) peer = std::make_shared<Peer>(impl.loop, name);
+    if (!fresh && peer->addresses == addresses) continue;
+    peer->addresses = addresses;
+    if (fresh) {
+      impl.spawn(impl.dial_again_and_again(peer), "dialing " + name);
+      continue;
+    }
+    const bool kept = std::find(addresses.begin(), addresses.end(), peer->dialed_address) != addresses.end();
+    for (const auto& connection : {peer->dialing, peer->out})
+      if (connection && !kept) connection->close("the node's addresses changed");
+    impl.wake(*peer);
+  }
+}
+
+void NodeLink::set_keys(std::vector<Key> keys) {
+  Impl& impl = *impl_;
+  impl.settings.keys = std::move(keys);
+  std::set<std::string> ids;
+  for (const Key& key : impl.settings.keys) ids.insert(key_id(key));
+  for (const auto& [name, peer] : impl.peers) {
+    for (const auto& connection : {peer->out, peer->in})
+      if (connection && !ids.contains(connection->used_key())) connection->close("its key was dropped");
+    impl.wake(*peer);
+  }
+  for (const auto& connection : impl.pending) connection->close("the keys changed meanwhile");
+}
+
+void NodeLink::hint(const NodeName& node) {
+  const auto it = impl_->peers.find(node);
+  if (it != impl_->peers.end()) impl_->wake(*it->second);
+}
+
+std::vector<std::string> NodeLink::listening() const {
+  std::vector<std::string> addresses;
+  error_code ignored;
+  for (const auto& acceptor : impl_->acceptors) addresses.push_back(to_text(acceptor->local_endpoint(ignored)));
+  return addresses;
+}
+
+std::string NodeLink::trouble(const NodeName& node) const {
+  const auto it = impl_->peers.find(node);
+  return it == impl_->peers.end() ? "" : it->second->trouble;
+}
+
+void NodeLink::stop() { impl_->stop(); }
+
+void NodeLink::finish(Milliseconds limit, std::function<void()> done) {
+  Impl& impl = *impl_;
+  for (const auto& acceptor : impl.acceptors) {
+    error_code ignored;
+    acceptor->close(ignored);
+  }
+  for (const auto& [name, peer] : impl.peers) {
+    peer->gone = true;  // not dialed again
+    peer->pause.cancel();
+    if (peer->dialing) peer->dialing->close("this daemon stops");
+    if (peer->out) peer->out->finish();
+  }
+  impl.finish_timer.expires_after(limit);
+  impl.finish_timer.async_wait([self = impl_, done = std::move(done)](const error_code&) {
+    self->stop();
+    if (!self->abandoned) done();
+  });
+  impl.finishing = true;
+  impl.check_finished();
+}
+
+void NodeLink::listen(engine::PeerListener* listener) { impl_->listener = listener; }
+
+void NodeLink::send(const NodeName& to, const wire::PeerMessage& message) {
+  const auto it = impl_->peers.find(to);
+  if (it == impl_->peers.end() || !it->second->out) return;
+  if (wire::encode(message).size() > wire::frame_limit)
+    return impl_->say(Level::alarm, std::string("a ") + wire::kind(message) + " message for " + to +
+                                        " is larger than 4 MiB and was not sent: the domain's definition is too large");
+  it->second->out->send(message);
+}
+
+bool NodeLink::linked(const NodeName& node) const {
+  const auto it = impl_->peers.find(node);
+  return it != impl_->peers.end() && impl_->is_up(*it->second);
+}
+
+}  // namespace migrationd::io
