@@ -24,15 +24,20 @@ void Engine::look_for_proofs() {
 
 void Engine::prove(DomainRunner& runner, const NodeName& node) {
   const DomainUuid uuid = runner.record().uuid;
+  if (world_.peers.linked(node)) {
+    last_word_[node] = world_.clock.now();
+    return;  // it speaks for itself
+  }
   if (farewells_.contains(node)) {
     proven(uuid, node, Proof::farewell);
     return;
   }
-  if (world_.peers.linked(node) || world_.cluster.member(node)) {
+  if (world_.cluster.member(node)) {
     last_word_[node] = world_.clock.now();
-    return;  // it can speak for itself
+    return;  // its daemon may come back at any moment
   }
-  if (!last_word_.contains(node)) last_word_[node] = Instant{};
+  // Not heard since our own begin: what it did before that is forgotten, so an older fencing proves nothing.
+  last_word_.try_emplace(node, begun_);
   const bool wanted = runner.state().start != 0;
   const bool membership = runner.policy().unfenced_membership && wanted && world_.cluster.active_here();
   world_.cluster.fenced_since(node, last_word_[node], alive<bool>([this, uuid, node, wanted, membership](bool fenced) {

@@ -21,6 +21,8 @@ constexpr Milliseconds resend_after = 500ms;
 constexpr Milliseconds grace_without_order = 60s;
 /// Of a stop's time, what is kept for the destroy and its proof.
 constexpr Milliseconds destroy_time = 15s;
+/// A guest that could not be asked to shut down is asked again after this.
+constexpr Milliseconds ask_again_after = 2s;
 /// The dead-man strikes this long after the deadline that the daemon itself keeps.
 constexpr Milliseconds dead_man_delay = 20s;
 constexpr std::size_t remarks_kept = 50;
@@ -77,7 +79,7 @@ DomainRunner::DomainRunner(World& world, RunnerHost& host, Record record, Policy
     : world_(world), host_(host), record_(std::move(record)), policy_(std::move(policy)) {}
 
 DomainRunner::~DomainRunner() {
-  for (TimerId timer : {resend_timer_, offer_timer_, grace_timer_}) {
+  for (TimerId timer : {resend_timer_, offer_timer_, grace_timer_, ask_timer_}) {
     if (timer != 0) world_.clock.cancel(timer);
   }
 }
@@ -247,9 +249,7 @@ void DomainRunner::shut_down(bool at_once) {
   Milliseconds grace = grace_without_order;
   if (stop_by_ > now) grace = std::max<Milliseconds>(stop_by_ - now - destroy_time, (stop_by_ - now) / 2);
   if (policy_.shutdown_timeout.count() > 0) grace = std::min(grace, policy_.shutdown_timeout);
-  world_.hypervisor.ask_shutdown(record_.uuid, policy_.shutdown_mode, alive<Outcome>([this](Outcome outcome) {
-    if (!outcome.ok()) remark("the guest could not be asked to shut down: " + outcome.error());
-  }));
+  ask_guest();
   if (grace_timer_ != 0) world_.clock.cancel(grace_timer_);
   grace_timer_ = world_.clock.schedule(grace, [this] {
     grace_timer_ = 0;
@@ -258,6 +258,18 @@ void DomainRunner::shut_down(bool at_once) {
       destroy();
     }
   });
+}
+
+/// Asked again when the hypervisor did not take it, so that a restart of libvirtd does not end in a destroy.
+void DomainRunner::ask_guest() {
+  world_.hypervisor.ask_shutdown(record_.uuid, policy_.shutdown_mode, alive<Outcome>([this](Outcome outcome) {
+    if (outcome.ok() || record_.state.phase != Phase::stopping || ask_timer_ != 0) return;
+    remark("the guest could not be asked to shut down, tried again: " + outcome.error());
+    ask_timer_ = world_.clock.schedule(ask_again_after, [this] {
+      ask_timer_ = 0;
+      if (record_.state.phase == Phase::stopping && !destroying_) ask_guest();
+    });
+  }));
 }
 
 void DomainRunner::destroy() {

@@ -74,6 +74,7 @@ class DomainRunner {
   void start_job(const NodeName& to, Attempt attempt);
   void job_ended(Attempt attempt, MigrationEnd end);
   void shut_down(bool at_once);
+  void ask_guest();
   void destroy();
   void arm_offer(Instant ends);
   void disarm_offer();
@@ -99,6 +100,7 @@ class DomainRunner {
   TimerId resend_timer_ = 0;
   TimerId offer_timer_ = 0;
   TimerId grace_timer_ = 0;
+  TimerId ask_timer_ = 0;
   Instant stop_by_;
   Instant job_by_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);

@@ -36,6 +36,7 @@ Engine::~Engine() {
 }
 
 void Engine::begin() {
+  begun_ = world_.clock.now();
   world_.hypervisor.listen(this);
   world_.peers.listen(this);
   world_.cluster.listen(this);
@@ -183,7 +184,7 @@ void Engine::link_changed(const NodeName& node, bool up) {
   last_word_[node] = world_.clock.now();
   if (!up) return;
   for (auto& [uuid, one] : runners_) {
-    if (one->state().phase == Phase::held) {
+    if (one->state().phase == Phase::held && one->state().due == handoff::Due::nothing) {
       world_.peers.send(node, wire::Note{uuid, one->record().name, one->state().epoch});
     }
     if (one->state().phase == Phase::claim || one->state().phase == Phase::withdrawn ||
@@ -221,6 +222,9 @@ bool Engine::idle() const {
 void Engine::say_farewell() {
   leaving_ = true;
   if (!idle() || !hypervisor_usable_) return;
+  // From now on they may start without asking us, so their own farewells prove nothing any more.
+  farewells_.clear();
+  world_.journal.write_farewells(farewells_);
   for (const NodeName& node : cluster_.others) world_.peers.send(node, wire::Farewell{});
 }
 

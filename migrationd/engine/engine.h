@@ -71,6 +71,8 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
+  /// The list of configured nodes is known, or differs; to be called before begin().
+  void nodes_changed() { members_changed(); }
   /// Recovers what the journal holds, then works.
   void begin();
 
@@ -125,6 +127,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   void begin_push(Pending& pending);
   void begin_fetch(Pending& pending);
   void mean_stop(handoff::Token token);
+  bool wait_for_hypervisor(Pending& pending);
   void real_stop(Pending& pending, const std::string& reason);
   void offer_if_ready(handoff::Token token, const StopIntent& intent);
   OrderReply monitor(const Order& order);
@@ -139,7 +142,8 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   void heard_from(const NodeName& node);
 
   // readiness.cc
-  void ask_ready(const NodeName& node, const DomainRunner& runner, Callback<Outcome> done);
+  void ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Callback<Outcome> done);
+  void ask_again(std::uint64_t number);
   void answer_ready(const NodeName& from, const wire::AskReady& question);
   void ready_answered(const NodeName& from, const wire::Ready& answer);
   std::uint64_t promised_memory_kib(const DomainUuid& except) const;
@@ -160,10 +164,13 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::map<DomainUuid, std::string> unreadable_;
   std::set<NodeName> fencing_asked_;
   std::map<NodeName, Instant> last_word_;      ///< when a node was last heard or seen as member
+  Instant begun_;                              ///< when this engine began
   struct Question {
     NodeName node;
     Callback<Outcome> done;
     TimerId timer = 0;
+    Instant ends;
+    wire::AskReady message;
   };
   std::map<std::uint64_t, Question> questions_;
   std::uint64_t next_question_ = 1;

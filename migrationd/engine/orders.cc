@@ -24,6 +24,9 @@ constexpr Milliseconds push_without_limit = 120s;
 constexpr Milliseconds retry_after = 1s;
 /// An offer with something active beneath the domain stands no longer than this.
 constexpr Milliseconds short_offer = 30s;
+/// A silent hypervisor is waited for so long before a stop is a real one; and looked at in this rhythm.
+constexpr Milliseconds hypervisor_silence = 20s;
+constexpr Milliseconds look_again_after = 200ms;
 /// After its time is up, an order's orderly end is waited for so long.
 constexpr Milliseconds last_words = 800ms;
 
@@ -167,7 +170,7 @@ void Engine::begin_push(Pending& pending) {
     return;
   }
   runner.job_by(pending.ends);
-  ask_ready(to, runner, alive<Outcome>([this, token, to](Outcome ready) {
+  ask_ready(to, runner, pending.ends, alive<Outcome>([this, token, to](Outcome ready) {
     const auto found = pending_.find(token);
     if (found == pending_.end()) return;
     DomainRunner& runner = *find(found->second->uuid);
@@ -203,6 +206,7 @@ void Engine::begin_stop(Pending& pending) {
     find(found->second->uuid)->feed(event::TimeShort{});
   });
   find(pending.uuid)->stop_by(pending.ends);
+  pending.decide_by = world_.clock.now() + std::min(hypervisor_silence, time / 3);
   mean_stop(token);
 }
 
@@ -222,6 +226,7 @@ void Engine::mean_stop(handoff::Token token) {
     runner.feed(event::Stop{token, StopMeaning::real, {}});
     return;
   }
+  if (wait_for_hypervisor(pending)) return;
   if (view.here != Here::running || !view.healthy) {
     if (phase != Phase::moving) {
       real_stop(pending, view.detail.empty() ? "it is not healthy" : "it is " + view.detail);
@@ -244,6 +249,16 @@ void Engine::mean_stop(handoff::Token token) {
   }));
 }
 
+/// A libvirtd or daemon that was just restarted does not say yet what runs here: nothing is decided about a
+/// domain on such a moment, as long as the stop has time for its real end, too.
+bool Engine::wait_for_hypervisor(Pending& pending) {
+  const bool time_left = world_.clock.now() < pending.decide_by;
+  if (find(pending.uuid)->view().here != Here::unknown || !time_left) return false;
+  const handoff::Token token = pending.token;
+  world_.clock.schedule(look_again_after, [this, token] { mean_stop(token); });
+  return true;
+}
+
 void Engine::real_stop(Pending& pending, const std::string& reason) {
   DomainRunner& runner = *find(pending.uuid);
   runner.remark("a real stop: " + reason);
@@ -255,6 +270,7 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
   if (found == pending_.end()) return;
   Pending& pending = *found->second;
   DomainRunner& runner = *find(pending.uuid);
+  if (intent.intent != Intent::stop && wait_for_hypervisor(pending)) return;
   const Milliseconds stands =
       intent.short_offer ? std::min(short_offer, runner.policy().handoff_timeout) : runner.policy().handoff_timeout;
   switch (intent.intent) {
@@ -269,7 +285,7 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
     case Intent::push:
       break;
   }
-  ask_ready(intent.to, runner, alive<Outcome>([this, token, intent, stands](Outcome ready) {
+  ask_ready(intent.to, runner, pending.ends, alive<Outcome>([this, token, intent, stands](Outcome ready) {
     const auto still = pending_.find(token);
     if (still == pending_.end()) return;
     Pending& waiting = *still->second;
@@ -278,6 +294,7 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
       real_stop(waiting, "it was to go to " + intent.to + ", but " + ready.error());
       return;
     }
+    if (wait_for_hypervisor(waiting)) return;
     if (intent.intent == Intent::offer) {
       one.remark("offered to " + intent.to + ": " + intent.reason);
       one.feed(event::Stop{token, StopMeaning::offer, stands});

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // May a domain come to this node? Asked before every offer and push, so that a domain is not parted with
 // for a node that can't take it.
+#include <algorithm>
+
 #include "migrationd/engine/engine.h"
 
 namespace migrationd::engine {
@@ -10,24 +12,37 @@ using handoff::Here;
 using handoff::Phase;
 
 namespace {
-constexpr Milliseconds answer_time = 3s;
-}
+/// How long a destination is waited for: enough for its daemon to be restarted. The guest runs meanwhile, so
+/// waiting costs no outage, and giving up does.
+constexpr Milliseconds answer_time = 8s;
+constexpr Milliseconds ask_again_after = 500ms;
+}  // namespace
 
-void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Callback<Outcome> done) {
-  if (!world_.peers.linked(node)) {
-    world_.clock.schedule(0ms, [done, node] { done(Error{"there is no link to the daemon of " + node}); });
-    return;
-  }
+void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Callback<Outcome> done) {
   const std::uint64_t number = next_question_++;
   Question& question = questions_[number];
   question.node = node;
   question.done = std::move(done);
-  question.timer = world_.clock.schedule(answer_time, [this, number, node] {
-    auto found = questions_.extract(number);
-    if (!found.empty()) found.mapped().done(Error{node + " did not say in time whether it can take it"});
-  });
-  world_.peers.send(node, wire::AskReady{number, runner.record().uuid, runner.record().name,
-                                         runner.view().memory_kib, runner.record().definition});
+  const Instant now = world_.clock.now();
+  question.ends = now + std::min(answer_time, std::max((order_ends - now) / 4, Milliseconds{0}));
+  question.message = {number, runner.record().uuid, runner.record().name, runner.view().memory_kib,
+                      runner.record().definition};
+  ask_again(number);
+}
+
+void Engine::ask_again(std::uint64_t number) {
+  const auto found = questions_.find(number);
+  if (found == questions_.end()) return;
+  Question& question = found->second;
+  if (world_.clock.now() >= question.ends) {
+    Question over = std::move(question);
+    questions_.erase(found);
+    over.done(Error{world_.peers.linked(over.node) ? over.node + " did not say in time whether it can take it"
+                                                   : "there is no link to the daemon of " + over.node});
+    return;
+  }
+  world_.peers.send(question.node, question.message);
+  question.timer = world_.clock.schedule(ask_again_after, [this, number] { ask_again(number); });
 }
 
 void Engine::ready_answered(const NodeName& from, const wire::Ready& answer) {

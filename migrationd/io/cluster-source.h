@@ -19,6 +19,8 @@ class ClusterSource : public engine::ClusterManager {
   using NodesChanged = std::function<void(const std::map<NodeName, std::vector<std::string>>&)>;
 
   virtual void start(NodesChanged nodes_changed) = 0;
+  /// Where this node is reached by the others, as the cluster manager has it; empty: it doesn't say.
+  virtual std::vector<std::string> own_addresses() const = 0;
   /// Nothing is called back any more.
   virtual void stop() = 0;
 };

@@ -11,11 +11,13 @@ namespace migrationd::io {
 
 class ConfiguredNodes : public ClusterSource {
  public:
-  ConfiguredNodes(boost::asio::io_context& loop, std::map<NodeName, std::vector<std::string>> others)
-      : loop_(loop), others_(std::move(others)) {}
+  ConfiguredNodes(boost::asio::io_context& loop, std::map<NodeName, std::vector<std::string>> others,
+                  std::vector<std::string> own)
+      : loop_(loop), others_(std::move(others)), own_(std::move(own)) {}
 
   void start(NodesChanged nodes_changed) override;
   void stop() override {}
+  std::vector<std::string> own_addresses() const override { return own_; }
   void listen(engine::ClusterListener* listener) override { listener_ = listener; }
   std::set<NodeName> others() const override;
   bool member(const NodeName&) const override { return false; }
@@ -29,6 +31,7 @@ class ConfiguredNodes : public ClusterSource {
  private:
   boost::asio::io_context& loop_;
   std::map<NodeName, std::vector<std::string>> others_;
+  std::vector<std::string> own_;
   engine::ClusterListener* listener_ = nullptr;
 };
 

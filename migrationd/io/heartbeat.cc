@@ -83,6 +83,9 @@ void HeartbeatCluster::read_files() {
   if (text != read_) {
     read_ = text;
     auto parsed = parse_ha_cf(text);
+    if (parsed.ok() && std::count(parsed.value().nodes.begin(), parsed.value().nodes.end(), settings_.self) == 0) {
+      parsed = Error{"its 'node' lines do not name this node '" + settings_.self + "'"};
+    }
     if (parsed.ok()) {
       cf_ = std::move(parsed.value());
       std::map<NodeName, std::vector<std::string>> nodes;

@@ -34,6 +34,7 @@ class HeartbeatCluster : public ClusterSource {
 
   void start(NodesChanged nodes_changed) override;
   void stop() override;
+  std::vector<std::string> own_addresses() const override { return {settings_.self}; }
   void listen(engine::ClusterListener* listener) override { listener_ = listener; }
   std::set<NodeName> others() const override;
   bool member(const NodeName& node) const override;

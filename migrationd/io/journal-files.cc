@@ -25,6 +25,9 @@ namespace migrationd::io {
 
 namespace {
 
+constexpr const char* farewells_file = "farewells";
+
+
 constexpr mode_t record_mode = 0600;
 
 Result<Fd> open_journal(const std::string& state_dir) {
@@ -265,6 +268,34 @@ void JournalFiles::write(const engine::Record& record, engine::Callback<Outcome>
         return write_bytes(state_dir, record.uuid, bytes.value(), finish);
       },
       "write " + named(record.uuid), std::move(done));
+}
+
+void JournalFiles::write_farewells(const std::set<NodeName>& nodes) {
+  std::string text = boot_id_ + "\n";
+  for (const NodeName& node : nodes) text += node + "\n";
+  submit(
+      [text, state_dir = state_dir_](const std::function<bool()>&) -> Outcome {
+        Result<Fd> directory = open_private_directory(state_dir);
+        if (!directory) return Error{directory.error()};
+        return write_whole(directory.value(), farewells_file, 0600, text, Replace::yes, state_dir + "/" + farewells_file);
+      },
+      "write the farewells", [](Outcome) {});
+}
+
+std::set<NodeName> load_farewells(const std::string& state_dir, const std::string& boot_id) {
+  Result<Fd> directory = open_private_directory(state_dir);
+  if (!directory) return {};
+  const Fd file(::openat(directory.value().get(), farewells_file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!file) return {};
+  const Result<std::string> text = read_all(file, 1024 * 1024, farewells_file);
+  if (!text) return {};
+  if (!text.value().starts_with(boot_id + "\n")) return {};
+  std::set<NodeName> nodes;
+  std::size_t begin = boot_id.size() + 1;
+  for (std::size_t end; (end = text.value().find('\n', begin)) != std::string::npos; begin = end + 1) {
+    nodes.insert(text.value().substr(begin, end - begin));
+  }
+  return nodes;
 }
 
 void JournalFiles::remove(const DomainUuid& uuid, engine::Callback<Outcome> done) {

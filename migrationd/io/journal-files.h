@@ -46,6 +46,10 @@ struct LoadedJournal {
 
 /// Reads all records. Error: the directory can't be read at all. Blocks; for the daemon's start and `--direct`.
 Result<LoadedJournal> load_journal(const std::string& state_dir, const std::string& boot_id);
+/// The nodes that had said farewell: STATE_DIR/farewells, the boot id and then a node a line. None from another boot:
+/// we may have been fenced meanwhile, and then they may have started anything without asking us. None, too, when the
+/// file can't be read: then a fencing or the node's own word is needed instead.
+std::set<NodeName> load_farewells(const std::string& state_dir, const std::string& boot_id);
 /// One domain's record: nothing when it has none. Error: unreadable or refused.
 Result<std::optional<StoredRecord>> load_record(const std::string& state_dir, const DomainUuid& uuid, const std::string& boot_id);
 /// Writes one record and blocks until it is on disk; for `--direct`, with the lock held.
@@ -58,6 +62,7 @@ class JournalFiles : public engine::Journal {
   ~JournalFiles() override;
 
   void write(const engine::Record& record, engine::Callback<Outcome> done) override;
+  void write_farewells(const std::set<NodeName>& nodes) override;
   /// Removes the record (migrationctl forget), also a refused one.
   void remove(const DomainUuid& uuid, engine::Callback<Outcome> done);
 

@@ -8,7 +8,7 @@
 
 #include <boost/asio/post.hpp>
 
-#include "migrationd/io/copy-mark.h"
+#include "migrationd/io/domain-facts.h"
 #include "migrationd/io/libvirt-migration.h"
 
 namespace migrationd::io {
@@ -24,36 +24,6 @@ constexpr Milliseconds longest_backoff{5000};
 constexpr Milliseconds settle_step{200};
 constexpr Milliseconds reread_step{2000};
 constexpr Milliseconds listing_limit{30000};
-
-/// `before`: what was known, kept when libvirt can't say without waiting for a call that hangs in QEMU.
-DomainJob job_of(virDomainPtr domain, DomainJob before) {
-  virDomainControlInfo control{};
-  if (virDomainGetControlInfo(domain, &control, 0) == 0 &&
-      (control.state == VIR_DOMAIN_CONTROL_OCCUPIED || control.state == VIR_DOMAIN_CONTROL_ERROR))
-    return before;
-  // At the destination of a migration libvirt refuses statistics: that is how an incoming job shows.
-  virDomainJobInfo info{};
-  if (virDomainGetJobInfo(domain, &info) < 0)
-    return libvirt_error_code() == VIR_ERR_OPERATION_UNSUPPORTED ? DomainJob::incoming : DomainJob::none;
-  if (info.type == VIR_DOMAIN_JOB_NONE || info.type == VIR_DOMAIN_JOB_COMPLETED || info.type == VIR_DOMAIN_JOB_FAILED ||
-      info.type == VIR_DOMAIN_JOB_CANCELLED)
-    return DomainJob::none;
-  virTypedParameterPtr parameters = nullptr;
-  int count = 0, type = 0, operation = VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
-  if (virDomainGetJobStats(domain, &type, &parameters, &count, 0) == 0) {
-    virTypedParamsGetInt(parameters, count, VIR_DOMAIN_JOB_OPERATION, &operation);
-    virTypedParamsFree(parameters, count);
-  }
-  if (operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT) return DomainJob::outgoing;
-  return operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN ? DomainJob::incoming : DomainJob::other;
-}
-
-bool has_copy_mark(virDomainPtr domain) {
-  char* element = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, copy_mark_uri, VIR_DOMAIN_AFFECT_LIVE);
-  bool found = element != nullptr;
-  std::free(element);
-  return found;
-}
 
 }  // namespace
 
@@ -316,37 +286,15 @@ Result<LibvirtHypervisor::Reading> LibvirtHypervisor::read_domain(const Connecti
                                                                   const std::string& pid_directory, EmulatorHandle emulator,
                                                                   std::optional<DomainJob> before) {
   Reading reading;
-  bool missing = false;
-  Result<DomainHandle> found = find_domain(connection, uuid, &missing);
-  if (!found && missing) {
-    reading.gone = true;
-    reading.emulator = emulator;
-    return reading;
-  }
-  if (!found) return Error{found.error()};
-  virDomainPtr domain = found.value().get();
-  int active = virDomainIsActive(domain);
-  if (active < 0) return libvirt_error("read the state");
-  if (active == 0) {  // defined, but shut off: as good as not here
-    reading.gone = true;
-    reading.emulator = emulator;
-    return reading;
-  }
-  DomainFacts& facts = reading.facts;
-  facts.name = virDomainGetName(domain);
-  if (virDomainGetState(domain, &facts.state, &facts.reason, 0) < 0) return libvirt_error("read the state");
-  facts.memory_kib = virDomainGetMaxMemory(domain);
-  facts.job = job_of(domain, before.value_or(DomainJob::none));
-  if (!emulator || emulator->dead()) {
-    Result<EmulatorHandle> process = Emulator::find(pid_directory, facts.name, uuid);
-    emulator = process ? process.value() : nullptr;
-  }
-  reading.emulator = emulator;
-  if (facts.state == VIR_DOMAIN_PAUSED) {
-    facts.copy_mark = has_copy_mark(domain);
-  } else if (facts.state == VIR_DOMAIN_RUNNING && !before && facts.job == DomainJob::none && has_copy_mark(domain)) {
-    // It was resumed, but whoever did it could not remove the mark any more.
-    virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, nullptr, nullptr, copy_mark_uri, VIR_DOMAIN_AFFECT_LIVE);
+  reading.emulator = std::move(emulator);
+  Result<std::optional<DomainFacts>> facts = read_domain_facts(connection, uuid, before);
+  if (!facts) return Error{facts.error()};
+  reading.gone = !facts.value();
+  if (reading.gone) return reading;
+  reading.facts = *facts.value();
+  if (!reading.emulator || reading.emulator->dead()) {
+    Result<EmulatorHandle> process = Emulator::find(pid_directory, reading.facts.name, uuid);
+    reading.emulator = process ? process.value() : nullptr;
   }
   return reading;
 }

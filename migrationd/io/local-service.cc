@@ -42,6 +42,10 @@ void LocalService::request(ConnectionId id, const LocalRequest& request, IpcServ
     reply({said.code, said.reason, "", false});
     return;
   }
+  if (facts_.heartbeat != nullptr) {
+    const auto dead = request.parameters.find("CRM_meta_heartbeat_dead_node");
+    if (dead != request.parameters.end() && request.operation == "start") facts_.heartbeat->taken_over_from(dead->second);
+  }
   auto understood = intake_.order(request);
   if (auto* refused = std::get_if<Refused>(&understood)) {
     reply({refused->code, refused->reason, "", false});

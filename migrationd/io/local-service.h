@@ -12,6 +12,7 @@
 
 #include "migrationd/base/result.h"
 #include "migrationd/engine/engine.h"
+#include "migrationd/io/heartbeat.h"
 #include "migrationd/io/ipc-server.h"
 #include "migrationd/io/order-intake.h"
 
@@ -22,6 +23,7 @@ class LocalService {
   struct Facts {
     NodeName self;
     bool unfenced_membership = false;
+    HeartbeatCluster* heartbeat = nullptr;  ///< when Heartbeat is the cluster manager
   };
   LocalService(boost::asio::io_context& loop, engine::Engine& engine, engine::World& world, Facts facts)
       : loop_(loop), engine_(engine), world_(world), facts_(std::move(facts)) {}

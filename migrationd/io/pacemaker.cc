@@ -85,6 +85,16 @@ void PacemakerCluster::stop() {
 }
 
 void PacemakerCluster::viewed(const CorosyncView& view) {
+  if (view.find(settings_.self) == nullptr) {
+    // Without the list of nodes nothing could be proven absent; an empty list would prove everything.
+    if (view.nodes != view_.nodes || view_.nodes.empty()) {
+      log_.write(engine::Log::Level::alarm, "",
+                 "the nodelist of Corosync (" + settings_.corosync_conf + ") does not name this node '" +
+                     settings_.self + "': nothing is started until it does");
+    }
+    view_.connected = false;
+    return;
+  }
   const bool nodes_differ = view.nodes != view_.nodes;
   view_ = view;
   if (nodes_differ && nodes_changed_) {
@@ -95,6 +105,11 @@ void PacemakerCluster::viewed(const CorosyncView& view) {
     nodes_changed_(others);
   }
   if (listener_ != nullptr) listener_->members_changed();
+}
+
+std::vector<std::string> PacemakerCluster::own_addresses() const {
+  const CorosyncNode* self = view_.find(settings_.self);
+  return self == nullptr ? std::vector<std::string>{} : self->addresses;
 }
 
 std::set<NodeName> PacemakerCluster::others() const {

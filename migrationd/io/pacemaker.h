@@ -32,6 +32,7 @@ class PacemakerCluster : public ClusterSource {
 
   void start(NodesChanged nodes_changed) override;
   void stop() override;
+  std::vector<std::string> own_addresses() const override;
 
   void listen(engine::ClusterListener* listener) override { listener_ = listener; }
   std::set<NodeName> others() const override;

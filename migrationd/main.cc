@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// migrationd: wiring only. Reads the configuration, makes the real World, gives it to the engine, and ends in
+// order: with a farewell when nothing runs here, without touching a domain in any case.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <systemd/sd-daemon.h>
+
+#include "config.h"
+#include "migrationd/engine/engine.h"
+#include "migrationd/io/boot-clock.h"
+#include "migrationd/io/cluster-choice.h"
+#include "migrationd/io/config-file.h"
+#include "migrationd/io/dead-man.h"
+#include "migrationd/io/direct.h"
+#include "migrationd/io/installation.h"
+#include "migrationd/io/journal-files.h"
+#include "migrationd/io/key-file.h"
+#include "migrationd/io/libvirt-hypervisor.h"
+#include "migrationd/io/local-service.h"
+#include "migrationd/io/log-sink.h"
+#include "migrationd/io/node-link.h"
+
+namespace {
+
+using namespace migrationd;
+
+constexpr int exit_failed = 1;
+constexpr int exit_usage = 2;
+/// How long peers are given to read a farewell.
+constexpr Milliseconds farewell_limit{2000};
+/// How long an end in order waits for offers and jobs under way.
+constexpr Milliseconds drain_limit{120'000};
+
+int fail(const std::string& text) {
+  std::fprintf(stderr, "migrationd: %s\n", text.c_str());
+  return exit_failed;
+}
+
+io::LogSettings log_settings(const io::Config& config) {
+  io::LogSettings settings;
+  switch (config.log_target) {
+    case io::LogTarget::journal:  // libqb's syslog reaches the journal under systemd
+    case io::LogTarget::syslog: settings.target = io::LogSettings::Target::syslog; break;
+    case io::LogTarget::file: settings.target = io::LogSettings::Target::file; break;
+    case io::LogTarget::standard_error: settings.target = io::LogSettings::Target::standard_error; break;
+  }
+  settings.file = config.log_file;
+  settings.debug = config.log_level == io::LogLevel::debug;
+  settings.blackbox = config.state_dir + "/blackbox";
+  return settings;
+}
+
+/// What the configuration says for resources that don't say it themselves.
+std::map<std::string, std::string> defaults_of(const io::Config& config) {
+  std::map<std::string, std::string> defaults;
+  switch (config.handoff) {
+    case io::Handoff::automatic: defaults["handoff"] = "auto"; break;
+    case io::Handoff::on: defaults["handoff"] = "on"; break;
+    case io::Handoff::off: defaults["handoff"] = "off"; break;
+  }
+  switch (config.unfenced) {
+    case io::Unfenced::refuse: defaults["unfenced"] = "refuse"; break;
+    case io::Unfenced::membership: defaults["unfenced"] = "membership"; break;
+  }
+  defaults["handoff_timeout"] = std::to_string(config.handoff_timeout.count()) + "ms";
+  defaults["start_timeout"] = std::to_string(config.start_timeout.count()) + "ms";
+  if (config.migration_transport != "migrationd") defaults["migration_transport"] = config.migration_transport;
+  return defaults;
+}
+
+std::string own_path() {
+  char path[4096] = {};
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+  return length > 0 ? std::string(path, static_cast<std::size_t>(length)) : "/usr/sbin/migrationd";
+}
+
+/// The daemon's life, from the first object to the last. Members are in the order of their dependence.
+class Daemon {
+ public:
+  Daemon(const io::Config& config, NodeName self, io::LogSink& log) : config_(config), self_(std::move(self)), log_(log) {}
+
+  Outcome prepare();
+  int run();
+
+ private:
+  Outcome begin();
+  void end();
+  void pet_watchdog();
+
+  const io::Config& config_;
+  NodeName self_;
+  io::LogSink& log_;
+  boost::asio::io_context loop_{1};
+  boost::asio::signal_set signals_{loop_};
+  boost::asio::steady_timer watchdog_{loop_};
+  std::unique_ptr<io::JournalLock> lock_;
+  io::Identity identity_;
+  std::string boot_id_;
+  std::unique_ptr<io::BootClock> clock_;
+  std::unique_ptr<io::JournalFiles> journal_;
+  std::unique_ptr<io::LibvirtHypervisor> hypervisor_;
+  io::LoadedJournal loaded_;
+  io::LinkSettings link_settings_;
+  std::unique_ptr<io::NodeLink> link_;
+  io::ClusterChoice cluster_;
+  std::unique_ptr<engine::DeadMan> dead_man_;
+  std::unique_ptr<engine::World> world_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<io::LocalService> service_;
+  int exit_code_ = 0;
+  bool ending_ = false;
+};
+
+Outcome Daemon::prepare() {
+  for (const std::string& directory : {config_.state_dir, config_.runtime_dir}) {
+    if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
+      return Error{"the directory " + directory + " can't be made: " + std::strerror(errno)};
+    }
+  }
+  auto lock = io::JournalLock::take(config_.state_dir);
+  if (!lock.ok()) return Error{lock.error()};
+  lock_ = std::make_unique<io::JournalLock>(std::move(lock.value()));
+  auto identity = io::begin_incarnation(config_.state_dir);
+  if (!identity.ok()) return Error{identity.error()};
+  identity_ = identity.value();
+  const auto boot = io::boot_id();
+  if (!boot.ok()) return Error{boot.error()};
+  boot_id_ = boot.value();
+  auto loaded = io::load_journal(config_.state_dir, boot_id_);
+  if (!loaded.ok()) return Error{loaded.error()};
+  auto keys = io::read_key_file(config_.key);
+  if (!keys.ok()) return Error{keys.error()};
+
+  clock_ = std::make_unique<io::BootClock>(loop_);
+  journal_ = std::make_unique<io::JournalFiles>(loop_, config_.state_dir, boot.value());
+  io::LibvirtConfig libvirt;
+  if (!config_.libvirt_uris.empty()) libvirt.uri = config_.libvirt_uris.front();
+  hypervisor_ = std::make_unique<io::LibvirtHypervisor>(loop_, libvirt, log_);
+  link_settings_.self = self_;
+  link_settings_.port = config_.port;
+  link_settings_.hello = {io::link_protocol, identity_.installation, boot.value(), identity_.incarnation,
+                std::string("migrationd ") + PACKAGE_VERSION};
+  link_settings_.keys = std::move(keys.value());
+  auto cluster = io::choose_cluster(loop_, config_, self_, log_);
+  if (!cluster.ok()) return Error{cluster.error()};
+  cluster_ = std::move(cluster.value());
+  io::DeadManConfig dead_man;
+  dead_man.program = own_path();
+  dead_man.state_dir = config_.state_dir;
+  dead_man.runtime_dir = config_.runtime_dir;
+  dead_man.systemd = io::systemd_is_init();
+  dead_man_ = std::make_unique<io::DeadManProcess>(loop_, dead_man, log_);
+  loaded_ = std::move(loaded.value());
+  return Done{};
+}
+
+/// The nodes are known now: what depends on them.
+Outcome Daemon::begin() {
+  if (!config_.listen_everywhere) link_settings_.listen = config_.listen.empty() ? cluster_.source->own_addresses() : config_.listen;
+  link_ = std::make_unique<io::NodeLink>(loop_, link_settings_, log_);
+  world_ = std::make_unique<engine::World>(
+      engine::World{*clock_, *hypervisor_, *link_, *cluster_.source, *journal_, *dead_man_, log_});
+
+  std::vector<engine::Record> records;
+  for (io::StoredRecord& stored : loaded_.records) records.push_back(std::move(stored.record));
+  std::map<DomainUuid, std::string> unreadable;
+  for (const io::RefusedRecord& refused : loaded_.refused) {
+    log_.write(engine::Log::Level::alarm, "", "the journal record " + refused.file + " can't be read: " + refused.why);
+    if (!refused.uuid.empty()) unreadable[refused.uuid] = refused.why;
+  }
+  const handoff::Cluster known{self_, identity_.installation, identity_.incarnation, {}};
+  engine_ = std::make_unique<engine::Engine>(*world_, known, io::policy_reader(defaults_of(config_)), std::move(records),
+                                             io::load_farewells(config_.state_dir, boot_id_), std::move(unreadable));
+  engine_->nodes_changed();
+  service_ = std::make_unique<io::LocalService>(
+      loop_, *engine_, *world_, io::LocalService::Facts{self_, config_.unfenced == io::Unfenced::membership, cluster_.heartbeat});
+  const Outcome listening = link_->start();
+  if (!listening.ok()) return listening;
+  engine_->begin();
+  hypervisor_->start();
+  io::IpcServer::Settings settings;
+  settings.reading_gid = io::haclient_group();
+  const Outcome served = service_->start(settings);
+  if (!served.ok()) return served;
+  sd_notify(0, "READY=1");
+  log_.write(engine::Log::Level::notice, "",
+             "ready: node " + self_ + ", incarnation " + std::to_string(identity_.incarnation));
+  return Done{};
+}
+
+void Daemon::end() {
+  if (ending_) return;
+  ending_ = true;
+  sd_notify(0, "STOPPING=1");
+  log_.write(engine::Log::Level::notice, "", "ending in order");
+  if (!engine_) return loop_.stop();
+  engine_->drain(drain_limit, [this] {
+    service_->stop();
+    engine_->say_farewell();
+    link_->finish(farewell_limit, [this] { loop_.stop(); });
+  });
+}
+
+void Daemon::pet_watchdog() {
+  std::uint64_t usec = 0;
+  if (sd_watchdog_enabled(0, &usec) <= 0) return;
+  sd_notify(0, "WATCHDOG=1");
+  watchdog_.expires_after(std::chrono::microseconds(usec / 3));
+  watchdog_.async_wait([this](boost::system::error_code error) {
+    if (!error) pet_watchdog();
+  });
+}
+
+int Daemon::run() {
+  signals_.add(SIGTERM);
+  signals_.add(SIGINT);
+  signals_.add(SIGHUP);
+  signals_.add(SIGUSR2);
+  std::function<void()> wait = [this, &wait] {
+    signals_.async_wait([this, &wait](boost::system::error_code error, int signal) {
+      if (error) return;
+      if (signal == SIGTERM || signal == SIGINT) {
+        if (ending_) loop_.stop();  // asked twice
+        end();
+      } else if (signal == SIGHUP) {
+        auto keys = io::read_key_file(config_.key);
+        if (keys.ok()) {
+          link_settings_.keys = keys.value();
+          if (link_) link_->set_keys(std::move(keys.value()));
+          log_.write(engine::Log::Level::notice, "", "the key file was read again");
+        } else {
+          log_.write(engine::Log::Level::alarm, "", "the old keys stay: " + keys.error());
+        }
+      } else {
+        log_.dump();
+      }
+      wait();
+    });
+  };
+  wait();
+  pet_watchdog();
+  cluster_.source->start([this](const std::map<NodeName, std::vector<std::string>>& nodes) {
+    if (engine_) {
+      engine_->nodes_changed();
+    } else if (const Outcome begun = begin(); !begun.ok()) {
+      log_.write(engine::Log::Level::alarm, "", begun.error());
+      exit_code_ = fail(begun.error());
+      loop_.stop();
+      return;
+    }
+    link_->set_nodes(nodes);
+  });
+  loop_.run();
+  if (service_) service_->stop();
+  cluster_.source->stop();
+  hypervisor_->stop();
+  if (link_) link_->stop();
+  return exit_code_;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string config_path = io::default_config_path;
+  bool config_named = false;
+  bool standard_error = false;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--direct") return io::direct_main(argc - i - 1, argv + i + 1);
+    if (word == "--config" && i + 1 < argc) {
+      config_path = argv[++i];
+      config_named = true;
+    } else if (word == "--stderr") {
+      standard_error = true;
+    } else if (word == "--version") {
+      std::printf("migrationd %s\n", PACKAGE_VERSION);
+      return 0;
+    } else if (word == "--help") {
+      std::printf("usage: migrationd [--config FILE] [--stderr]\n"
+                  "       migrationd --direct ACTION      (the agent's actions without a daemon)\n"
+                  "       migrationd --version | --help\n"
+                  "See migrationd(8).\n");
+      return 0;
+    } else {
+      std::fprintf(stderr, "migrationd: unknown argument '%s': see migrationd --help\n", word.c_str());
+      return exit_usage;
+    }
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  auto config = io::read_config_file(config_path, config_named);
+  if (!config.ok()) return fail(config.error());
+  if (standard_error) config.value().log_target = io::LogTarget::standard_error;
+  NodeName self = config.value().node_name;
+  if (self.empty()) {
+    char name[256] = {};
+    if (gethostname(name, sizeof name - 1) != 0) return fail("the node's name can't be told: " + std::string(std::strerror(errno)));
+    self = name;
+  }
+  io::LogSink log(log_settings(config.value()));
+  Daemon daemon(config.value(), self, log);
+  const Outcome prepared = daemon.prepare();
+  if (!prepared.ok()) {
+    log.write(engine::Log::Level::alarm, "", prepared.error());
+    return fail(prepared.error());
+  }
+  return daemon.run();
+}

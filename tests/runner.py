@@ -1,0 +1,173 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Builds the tree in build/, runs `make check` and the lab's tests, and counts.
+
+A test program says what it found in lines of its own: `PASS name`, `FAIL name: reason`, `SKIP name: reason`;
+doctest's summary counts its cases. A program that says nothing, or ends in an error without a FAIL line, is a
+failed test itself. A skip counts as failed unless the README's list of allowed skips names it.
+"""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+BUILD = TOP / "build"
+STAGE = BUILD / "stage"
+LAB_TEST_LIMIT = 600  # seconds
+BUILD_LIMIT = 3000
+
+
+class Tally:
+    def __init__(self):
+        self.passed, self.failed, self.skipped = 0, [], []
+        readme = (TOP / "README.md").read_text()
+        section = re.search(r"^#+ *Allowed skips\n(.*?)(?=^#|\Z)", readme, re.M | re.S)
+        self.allowed = re.findall(r"^- `([^`]+)`", section.group(1), re.M) if section else []
+
+    def read(self, program, output, status):
+        """Counts what one program said."""
+        before = self.passed + len(self.failed) + len(self.skipped)
+        for line in output.splitlines():
+            if line.startswith("PASS "):
+                self.passed += 1
+            elif line.startswith("FAIL "):
+                self.fail(f"{program}: {line[5:]}")
+            elif line.startswith("SKIP "):
+                self.skip(f"{program}: {line[5:]}", line[5:].split(":")[0])
+            found = re.search(r"test cases: +(\d+) \| +(\d+) passed \| +(\d+) failed", line)
+            if found:
+                self.passed += int(found.group(2))
+                for _ in range(int(found.group(3))):
+                    self.fail(f"{program}: a doctest case, see its log")
+        said = self.passed + len(self.failed) + len(self.skipped) - before
+        if status == 77:
+            self.skip(f"{program}: skipped as a whole", program)
+        elif said == 0:
+            self.fail(f"{program}: ended with {status} and reported no test")
+        elif status != 0 and not any(one.startswith(program + ":") for one in self.failed):
+            self.fail(f"{program}: ended with {status}")
+
+    def fail(self, text):
+        self.failed.append(text)
+        print(f"FAIL {text}", flush=True)
+
+    def skip(self, text, name):
+        if name in self.allowed:
+            self.skipped.append(text)
+            print(f"SKIP {text}", flush=True)
+        else:
+            self.fail(f"{text} (a skip that the README does not allow)")
+
+
+def say(text):
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+def run(command, limit, cwd=BUILD, log=None):
+    """Runs a command in a process group of its own; returns (status, output). Killed at the limit."""
+    process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+    try:
+        output, _ = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            output, _ = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+        output += f"\nkilled after {limit} s\n"
+    except BaseException:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(60)
+        raise
+    if log:
+        log.write_text(output)
+    return process.returncode, output
+
+
+def must(command, what, cwd=BUILD):
+    say(what)
+    status, output = run(command, BUILD_LIMIT, cwd)
+    if status != 0:
+        print(output[-6000:])
+        print(f"FAIL {what}: {' '.join(command)} ended with {status}")
+        print("0 passed, 1 failed")
+        sys.exit(1)
+
+
+def build():
+    BUILD.mkdir(exist_ok=True)
+    if not (TOP / "configure").exists() or (TOP / "configure").stat().st_mtime < max(
+            (TOP / name).stat().st_mtime for name in ("configure.ac", "Makefile.am")):
+        must(["autoreconf", "-fi"], "autoreconf", TOP)
+    if not (BUILD / "Makefile").exists():
+        must([str(TOP / "configure"), "-q", "--prefix=/usr", "--sysconfdir=/etc", "--localstatedir=/var"], "configure")
+    jobs = f"-j{os.cpu_count() or 1}"
+    must(["make", jobs, "all"], "build")
+    must(["make", jobs, "check", "TESTS="], "build the tests")
+    must(["make", f"DESTDIR={STAGE}", "install"], "install into a stage for the lab")
+
+
+def make_check(tally):
+    say("make check")
+    status, output = run(["make", "check"], BUILD_LIMIT, log=BUILD / "check.log")
+    programs = re.findall(r"^(PASS|FAIL|SKIP|ERROR|XPASS): (.*)$", output, re.M)
+    for _, program in programs:
+        log = BUILD / (re.sub(r"\.(py|sh|test)$", "", program) + ".log")
+        if not log.exists():
+            log = BUILD / (program + ".log")
+        result = BUILD / (str(log.relative_to(BUILD))[:-4] + ".trs")
+        ended = 0
+        if result.exists():
+            word = re.search(r":test-result: (\w+)", result.read_text())
+            ended = {"PASS": 0, "SKIP": 77}.get(word.group(1) if word else "", 1)
+        tally.read(program, log.read_text(errors="replace") if log.exists() else "", ended)
+    if not programs:
+        print(output[-4000:])
+        tally.fail(f"make check ended with {status} and ran no test")
+
+
+def lab_tests(tally):
+    tests = sorted(TOP.glob("lab/tests/test-*.py")) + sorted(TOP.glob("tests/lab/test-*.py"))
+    environment_note = {"MIGRATIOND_STAGE": str(STAGE), "MIGRATIOND_BUILD": str(BUILD)}
+    os.environ.update(environment_note)
+    (BUILD / "lab").mkdir(exist_ok=True)
+    for test in tests:
+        begun = time.monotonic()
+        name = str(test.relative_to(TOP))
+        say(name)
+        status, output = run([str(test)], LAB_TEST_LIMIT, TOP, BUILD / "lab" / (test.stem + ".log"))
+        before = len(tally.failed)
+        tally.read(name, output, status)
+        if len(tally.failed) > before:
+            print(output[-5000:])
+        say(f"{name}: {time.monotonic() - begun:.0f} s")
+    if not tests:
+        tally.fail("no test of the lab was found")
+
+
+def main():
+    if sys.argv[1:] not in ([], ["quick"]):
+        print("usage: tests/run [quick]", file=sys.stderr)
+        return 2
+    build()
+    tally = Tally()
+    make_check(tally)
+    if sys.argv[1:] != ["quick"]:
+        lab_tests(tally)
+    if tally.failed:
+        print("failed:")
+        for one in tally.failed:
+            print(f"  {one}")
+    print(f"{tally.passed} passed, {len(tally.failed)} failed, {len(tally.skipped)} skipped")
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
