@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Drives LibvirtHypervisor by hand: commands on stdin, one a line; what the listener hears and what the calls
 // answer as JSON lines on stdout, with milliseconds since the start. For the lab's tests of the real libvirt.
+// With --direct it is migrationd's direct mode. Option --state=DIR: journal (DIR) and runtime files (DIR-run).
 #include <unistd.h>
 
 #include <chrono>
@@ -15,7 +16,11 @@
 #include <boost/asio/streambuf.hpp>
 #include <nlohmann/json.hpp>
 
+#include "migrationd/io/boot-clock.h"
+#include "migrationd/io/dead-man.h"
+#include "migrationd/io/direct.h"
 #include "migrationd/io/domain-xml.h"
+#include "migrationd/io/journal-files.h"
 #include "migrationd/io/libvirt-hypervisor.h"
 
 namespace {
@@ -67,7 +72,8 @@ class StandardError : public engine::Log {
 
 class Probe : public engine::HypervisorListener {
  public:
-  explicit Probe(io::LibvirtHypervisor& hypervisor) : hypervisor_(hypervisor) {}
+  Probe(io::LibvirtHypervisor& hypervisor, io::DeadManProcess& dead_man, const std::string& state_dir)
+      : hypervisor_(hypervisor), dead_man_(dead_man), state_dir_(state_dir) {}
   void domain_changed(const DomainUuid& uuid) override {
     json line = view_json(hypervisor_.look(uuid));
     line["event"] = "changed";
@@ -126,6 +132,25 @@ class Probe : public engine::HypervisorListener {
       hypervisor_.warnings(uuid, [word](Result<std::vector<std::string>> found) {
         print({{"done", word}, {"ok", found.ok()}, {"warnings", found.ok() ? json(found.value()) : json()}});
       });
+    } else if (word == "lock") {  // as a daemon does for its life
+      Result<io::JournalLock> lock = io::JournalLock::take(state_dir_);
+      print({{"done", word}, {"ok", lock.ok()}, {"why", lock.ok() ? "" : lock.error()}});
+      if (lock) lock_.emplace(std::move(lock.value()));
+    } else if (word == "offer") {  // offer UUID NAME MS: a journal record, and the dead-man armed
+      engine::Record record;
+      long long milliseconds = 0;
+      in >> record.name >> milliseconds;
+      record.uuid = uuid;
+      record.state.phase = handoff::Phase::offered;
+      record.state.offer_ends = clock_.now() + Milliseconds(milliseconds);
+      outcome(io::store_record(state_dir_, record, io::boot_id().value()));
+      dead_man_.arm(uuid, Milliseconds(milliseconds));
+    } else if (word == "disarm") {
+      dead_man_.disarm(uuid);
+      print({{"done", word}});
+    } else if (word == "phase") {
+      auto record = io::load_record(state_dir_, uuid, io::boot_id().value());
+      print({{"done", word}, {"phase", record && record.value() ? handoff::to_string(record.value()->record.state.phase) : "none"}});
     } else if (word == "migrate") {  // migrate UUID URI [MIGRATE_URI|- [DOWNTIME_MS [SPEED_MIB [LIMIT_MS [OPTIONS...]]]]]
       engine::MigrateOrder order;
       long downtime = 0, limit = 0;
@@ -145,17 +170,27 @@ class Probe : public engine::HypervisorListener {
 
  private:
   io::LibvirtHypervisor& hypervisor_;
+  io::DeadManProcess& dead_man_;
+  std::string state_dir_;
+  std::optional<io::JournalLock> lock_;
+  boost::asio::io_context idle_;
+  io::BootClock clock_{idle_};
 };
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string(argv[1]) == "--direct") return io::direct_main(argc - 2, argv + 2);
+  std::string state_dir = "/var/lib/migrationd";
+  for (int i = 1; i < argc; ++i)
+    if (std::string word = argv[i]; word.rfind("--state=", 0) == 0) state_dir = word.substr(8);
   boost::asio::io_context loop;
   StandardError log;
-  io::LibvirtConfig config;
-  if (argc > 1) config.uri = argv[1];
-  io::LibvirtHypervisor hypervisor(loop, config, log);
-  Probe probe(hypervisor);
+  io::LibvirtHypervisor hypervisor(loop, {}, log);
+  std::string program(4096, '\0');
+  program.resize(static_cast<std::size_t>(std::max<ssize_t>(0, ::readlink("/proc/self/exe", program.data(), program.size()))));
+  io::DeadManProcess dead_man(loop, {program, state_dir, state_dir + "-run", false}, log);
+  Probe probe(hypervisor, dead_man, state_dir);
   hypervisor.listen(&probe);
   hypervisor.start();
   boost::asio::posix::stream_descriptor input(loop, ::dup(STDIN_FILENO));

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// See direct.h.
+#include "migrationd/io/direct.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "migrationd/io/boot-clock.h"
+#include "migrationd/io/dead-man.h"
+#include "migrationd/io/domain-check.h"
+#include "migrationd/io/domain-xml.h"
+#include "migrationd/io/journal-files.h"
+#include "migrationd/io/migrate-options.h"
+#include "migrationd/io/shutdown-mode.h"
+
+namespace migrationd::io {
+
+using handoff::Here;
+using handoff::Phase;
+using wire::OcfCode;
+
+namespace {
+
+constexpr Milliseconds default_timeout{60000};
+constexpr Milliseconds longest_look{5000};
+/// What a stop leaves of its time for its own answer.
+constexpr Milliseconds reserve{3000};
+
+/// Which domain is meant, and what the journal says of it.
+struct Subject {
+  resource::Parameters parameters;
+  DirectDomain domain;
+  std::optional<StoredRecord> record;
+};
+
+struct Problem {
+  OcfCode code;
+  std::string why;
+};
+
+Milliseconds boot_time() {
+  timespec time{};
+  ::clock_gettime(CLOCK_BOOTTIME, &time);
+  return Milliseconds(time.tv_sec * 1000 + time.tv_nsec / 1000000);
+}
+
+/// The record of the resource by its name, when its configuration can't be read.
+std::optional<StoredRecord> record_of_resource(const std::string& resource, const DirectPlaces& places, const std::string& boot) {
+  if (resource.empty()) return {};
+  Result<LoadedJournal> journal = load_journal(places.state_dir, boot);
+  if (!journal) return {};
+  for (StoredRecord& record : journal.value().records)
+    if (record.record.resource == resource) return record;
+  return {};
+}
+
+std::variant<Subject, Problem> find_subject(const std::string& resource, const std::map<std::string, std::string>& given,
+                                            const DirectPlaces& places) {
+  Subject subject;
+  Result<resource::Parameters> parameters = resource::parse(given);
+  if (!parameters) return Problem{OcfCode::not_configured, parameters.error()};
+  subject.parameters = parameters.value();
+  subject.domain.uri = subject.parameters.hypervisor;
+  Result<std::string> boot = boot_id();
+  if (!boot) return Problem{OcfCode::error, boot.error()};
+  Result<DomainXml> xml = read_domain_xml(subject.parameters.config);
+  if (xml) {
+    subject.domain.uuid = xml.value().uuid;
+    subject.domain.name = xml.value().name;
+  } else {
+    // What was once told to the daemon still says which domain it is: a file server that is away must not turn a
+    // stop into a guess.
+    std::optional<StoredRecord> known = record_of_resource(resource, places, boot.value());
+    if (!known) return Problem{OcfCode::not_installed, xml.error()};
+    subject.domain.uuid = known->record.uuid;
+    subject.domain.name = known->record.name;
+  }
+  if (!subject.parameters.name.empty() && subject.parameters.name != subject.domain.name)
+    return Problem{OcfCode::not_configured, "the parameter name says " + subject.parameters.name + ", but the domain in " +
+                                                subject.parameters.config + " is called " + subject.domain.name};
+  Result<std::optional<StoredRecord>> record = load_record(places.state_dir, subject.domain.uuid, boot.value());
+  if (!record) return Problem{OcfCode::error, "can't tell: " + record.error()};
+  // After a reboot of the node nothing of an old offer or move is left.
+  if (record.value() && !record.value()->other_boot) subject.record = std::move(record.value());
+  return subject;
+}
+
+DirectAnswer monitor(const Subject& subject, Milliseconds timeout, const DirectPlaces& places) {
+  DirectLook look = look_directly(subject.domain, places.pid_directory, std::min(longest_look, timeout / 2));
+  if (look.here == Here::absent) return {OcfCode::not_running, ""};
+  handoff::State state;
+  state.phase = Phase::held;
+  if (subject.record) state = subject.record->record.state;
+  // A domain that the journal doesn't know of, or knows as gone, may have been started by hand: it runs.
+  bool by_hand = look.here == Here::running && (state.phase == Phase::gone || state.phase == Phase::given);
+  if (by_hand) state.phase = Phase::held;
+  switch (handoff::monitor(state, look.here)) {
+    case handoff::Monitor::running:
+      if (look.healthy || look.here != Here::running) return {OcfCode::success, ""};  // a push is under way
+      return {OcfCode::error, "domain " + subject.domain.name + " is here but not healthy: " + look.detail};
+    case handoff::Monitor::not_running: return {OcfCode::not_running, ""};
+    case handoff::Monitor::failed: return {OcfCode::error, "domain " + subject.domain.name + " has failed: " + look.detail};
+    case handoff::Monitor::unknown: break;
+  }
+  return {OcfCode::error, "can't tell whether domain " + subject.domain.name + " runs: " + look.detail};
+}
+
+/// Journals `phase` if the record's state makes it right; a stop goes on without, so errors are only said.
+void journal_phase(std::optional<StoredRecord>& record, Phase phase, const DirectPlaces& places) {
+  Result<std::string> boot = boot_id();
+  if (!record || !boot || record->record.state.phase == phase) return;
+  record->record.state.phase = phase;
+  Outcome stored = store_record(places.state_dir, record->record, boot.value());
+  if (!stored) std::fprintf(stderr, "migrationd: %s\n", stored.error().c_str());
+}
+
+StopOrder order_of(const resource::Parameters& parameters, const DirectDomain& domain, Milliseconds time) {
+  StopOrder order;
+  order.domain = domain;
+  order.at_once = parameters.force_stop;
+  order.shutdown_mode = parameters.shutdown_mode;
+  order.time = std::max(time - reserve, time / 2);
+  order.shutdown_time = parameters.shutdown_timeout.value_or(order.time * 2 / 3);
+  // Whatever the guest is given, a third of the time is left to end its emulator.
+  order.shutdown_time = std::min(order.shutdown_time, order.time * 2 / 3);
+  return order;
+}
+
+/// The stop and its journal, with the lock held.
+DirectAnswer stop_locked(const StopOrder& order, std::optional<StoredRecord> record, const DirectPlaces& places) {
+  if (record) {
+    handoff::State& state = record->record.state;
+    if (state.phase == Phase::claim || state.phase == Phase::withdrawn) {
+      // A copy that does not execute is left alone: it may have been given to us, and then it is the only one.
+      DirectLook look = look_directly(order.domain, places.pid_directory, longest_look);
+      if (look.here != Here::running && look.here != Here::unknown) {
+        journal_phase(record, Phase::withdrawn, places);
+        return {OcfCode::success, ""};
+      }
+    }
+    switch (state.phase) {
+      case Phase::claim:
+        // The claim may still be granted; the daemon must not take a domain up that was stopped meanwhile.
+        journal_phase(record, Phase::withdrawn, places);
+        break;
+      case Phase::held:
+      case Phase::offered:
+        state.was_offered = state.phase == Phase::offered;
+        journal_phase(record, Phase::stopping, places);
+        break;
+      case Phase::moving:  // whether the peer got it is the daemon's to find out: the record stays
+      case Phase::gone:
+      case Phase::withdrawn:
+      case Phase::stopping:
+      case Phase::given: break;
+    }
+  }
+  Outcome stopped = stop_directly(order, places);
+  if (!stopped) return {OcfCode::error, stopped.error()};
+  if (record && record->record.state.phase == Phase::stopping) {
+    record->record.state.was_offered = false;
+    record->record.state.offer_left = Milliseconds{0};
+    record->record.state.offer_ends = {};
+    journal_phase(record, Phase::gone, places);
+  }
+  return {OcfCode::success, ""};
+}
+
+DirectAnswer stop(const Subject& subject, Milliseconds timeout, const DirectPlaces& places) {
+  Milliseconds give_up = boot_time() + timeout / 3;
+  Result<JournalLock> lock = JournalLock::take(places.state_dir);
+  while (!lock && boot_time() < give_up) {
+    std::this_thread::sleep_for(Milliseconds{200});
+    lock = JournalLock::take(places.state_dir);
+  }
+  if (!lock) return {OcfCode::error, "the stop can't be done beside the daemon: " + lock.error()};
+  Milliseconds left = timeout - std::max(Milliseconds{0}, boot_time() - (give_up - timeout / 3));
+  return stop_locked(order_of(subject.parameters, subject.domain, left), subject.record, places);
+}
+
+DirectAnswer validate(const std::map<std::string, std::string>& given) {
+  Result<resource::Parameters> parameters = resource::parse(given);
+  if (!parameters) return {OcfCode::not_configured, parameters.error()};
+  Result<MigrateOptions> options = parse_migrate_options(parameters.value().migrate_options);
+  if (!options) return {OcfCode::not_configured, options.error()};
+  Result<unsigned> flags = shutdown_flags(parameters.value().shutdown_mode);
+  if (!flags) return {OcfCode::not_configured, flags.error()};
+  if (::access(parameters.value().config.c_str(), R_OK) != 0)
+    return {OcfCode::not_installed, "open " + parameters.value().config + ": " + std::strerror(errno)};
+  Result<DomainXml> xml = read_domain_xml(parameters.value().config);
+  if (!xml) return {OcfCode::not_configured, xml.error()};
+  if (!parameters.value().name.empty() && parameters.value().name != xml.value().name)
+    return {OcfCode::not_configured, "the parameter name says " + parameters.value().name + ", but the domain is called " + xml.value().name};
+  Outcome files = check_files(xml.value());
+  if (!files) return {OcfCode::not_installed, files.error()};
+  return {OcfCode::success, ""};
+}
+
+}  // namespace
+
+DirectAnswer direct(const std::string& action, const std::string& resource, const std::map<std::string, std::string>& parameters,
+                    Milliseconds timeout, const DirectPlaces& places) {
+  if (timeout.count() <= 0) timeout = default_timeout;
+  if (action == "validate-all") return validate(parameters);
+  bool asks = action == "monitor" || action == "status";
+  if (!asks && action != "stop")
+    return {OcfCode::error, "migrationd does not run, and " + action + " is not done without it: start the migrationd service"};
+  std::variant<Subject, Problem> found = find_subject(resource, parameters, places);
+  if (const Problem* problem = std::get_if<Problem>(&found)) return {problem->code, problem->why};
+  const Subject& subject = std::get<Subject>(found);
+  return asks ? monitor(subject, timeout, places) : stop(subject, timeout, places);
+}
+
+DirectAnswer dead_man(const DomainUuid& uuid, const DirectPlaces& places) {
+  Result<std::string> boot = boot_id();
+  if (!boot) return {OcfCode::error, boot.error()};
+  Milliseconds job_patience = boot_time() + Milliseconds{120000};
+  for (;;) {
+    Result<JournalLock> lock = JournalLock::take(places.state_dir);
+    Result<std::optional<StoredRecord>> record = load_record(places.state_dir, uuid, boot.value());
+    if (!record) return {OcfCode::error, record.error()};
+    if (!record.value() || record.value()->other_boot) return {OcfCode::success, "there is no offer"};
+    const handoff::State& state = record.value()->record.state;
+    bool offered = state.phase == Phase::offered, moving = state.phase == Phase::moving && !state.from_held;
+    bool stopping = state.phase == Phase::stopping && state.was_offered;
+    if (!offered && !moving && !stopping) return {OcfCode::success, "there is no offer"};
+    if (!lock) {  // a daemon lives and looks after its offer; but it may still be killed before it has ended it
+      std::this_thread::sleep_for(Milliseconds{1000});
+      continue;
+    }
+    if (offered && boot_time() < state.offer_ends.since_boot) {
+      Milliseconds rest = state.offer_ends.since_boot - boot_time();
+      lock = Error{"released"};
+      std::this_thread::sleep_for(std::min(rest, Milliseconds{1000}));
+      continue;
+    }
+    Result<resource::Parameters> parsed = resource::parse(record.value()->record.parameters);
+    resource::Parameters parameters = parsed ? parsed.value() : resource::Parameters{};
+    DirectDomain domain{uuid, record.value()->record.name, parameters.hypervisor};
+    // A migration may still end well by itself; its offer's time rests meanwhile, but not for ever.
+    if (moving && boot_time() < job_patience && look_directly(domain, places.pid_directory, longest_look).job) {
+      lock = Error{"released"};
+      std::this_thread::sleep_for(Milliseconds{1000});
+      continue;
+    }
+    return stop_locked(order_of(parameters, domain, default_timeout), record.value(), places);
+  }
+}
+
+int direct_main(int argc, char** argv) {
+  DirectPlaces places;
+  std::vector<std::string> words;
+  for (int i = 0; i < argc; ++i) {
+    std::string word = argv[i];
+    auto option = [&](const char* name, std::string& value) {
+      std::string prefix = std::string("--") + name + "=";
+      if (word.rfind(prefix, 0) != 0) return false;
+      value = word.substr(prefix.size());
+      return true;
+    };
+    if (!option("state-dir", places.state_dir) && !option("runtime-dir", places.runtime_dir) && !option("pid-dir", places.pid_directory))
+      words.push_back(word);
+  }
+  auto usage = [] {
+    std::fprintf(stderr, "usage: migrationd --direct monitor|stop|validate-all|dead-man UUID\n");
+    return static_cast<int>(OcfCode::bad_arguments);
+  };
+  if (words.empty()) return usage();
+  DirectAnswer answer;
+  if (words[0] == "dead-man" || words[0] == "dead-man-timer") {
+    std::optional<DomainUuid> uuid = words.size() > 1 ? DomainUuid::parse(words[1]) : std::nullopt;
+    if (!uuid) return usage();
+    if (words[0] == "dead-man-timer") {
+      long long milliseconds = 0;
+      if (words.size() < 3 || std::from_chars(words[2].data(), words[2].data() + words[2].size(), milliseconds).ec != std::errc{}) return usage();
+      Outcome waited = wait_as_dead_man(*uuid, Milliseconds(milliseconds), places.runtime_dir);
+      if (!waited) {
+        std::fprintf(stderr, "migrationd: %s\n", waited.error().c_str());
+        return static_cast<int>(OcfCode::error);
+      }
+    }
+    answer = dead_man(*uuid, places);
+  } else {
+    std::map<std::string, std::string> parameters;
+    Milliseconds timeout{0};
+    constexpr std::string_view prefix = "OCF_RESKEY_";
+    for (char** at = environ; *at != nullptr; ++at) {
+      std::string_view text = *at;
+      std::size_t equals = text.find('=');
+      if (text.substr(0, prefix.size()) != prefix || equals == std::string_view::npos) continue;
+      parameters[std::string(text.substr(prefix.size(), equals - prefix.size()))] = text.substr(equals + 1);
+    }
+    if (auto at = parameters.find("CRM_meta_timeout"); at != parameters.end()) timeout = Milliseconds(std::atoll(at->second.c_str()));
+    const char* instance = std::getenv("OCF_RESOURCE_INSTANCE");
+    answer = direct(words[0], instance != nullptr ? instance : "", parameters, timeout, places);
+  }
+  if (!answer.reason.empty()) std::fprintf(stderr, "ocf-exit-reason:%s\n", answer.reason.c_str());
+  std::fflush(nullptr);
+  // Threads that hang in libvirt must not keep the answer back.
+  ::_exit(static_cast<int>(answer.code));
+}
+
+}  // namespace migrationd::io
