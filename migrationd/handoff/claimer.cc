@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The destination's half: it asks everybody, and runs the domain only when it was given to it, or when every
 // other configured node is proven absent. What arrived without being given is thrown away.
+#include <algorithm>
+
 #include "migrationd/handoff/stepper.h"
 
 namespace migrationd::handoff {
 
 void Stepper::begin_claim(bool invited, std::set<NodeName> asked) {
   const Token start = s_.start;
+  const Attempt open = s_.open;
   enter_gone();
   s_.start = start;
   s_.phase = Phase::claim;
   s_.own = s_.own.incarnation == cluster_.incarnation ? Attempt{s_.own.incarnation, s_.own.number + 1}
                                                       : Attempt{cluster_.incarnation, 1};
+  s_.open = open.none() ? s_.own : open;  // an older one may still be served, when its withdrawal was lost
+  must_be_on_disk();  // an attempt is never used twice
   s_.invited = invited;
   s_.asked = std::move(asked);
   send_claims();
@@ -63,9 +68,10 @@ void Stepper::on(const event::Invite& e) {
   }
 }
 
-void Stepper::accept(const NodeName& from, Epoch epoch) {
-  if (here(Here::incoming) || here(Here::unknown)) {  // it is ours; what became of the copy must be seen first
+void Stepper::accept(const NodeName& from, Attempt attempt, Epoch epoch) {
+  if (copy_unclear()) {
     s_.given_by = from;
+    s_.given_attempt = attempt;
     s_.given_epoch = epoch;
     s_.doubt = "given by " + from + "; waits for the copy, which is " + to_string(context_.here);
     return;
@@ -73,45 +79,48 @@ void Stepper::accept(const NodeName& from, Epoch epoch) {
   best_effort();  // forgotten, the withdrawal after the restart is answered `given` once more
   if (here(Here::running)) {
     hold(epoch, Due::nothing);
-    act(action::SendAcknowledged{from, s_.own});
+    act(action::SendAcknowledged{from, attempt});
   } else if (here(Here::paused)) {
     hold(epoch, Due::resume);
     s_.given_by = from;  // to be acknowledged when it executes
+    s_.given_attempt = attempt;
   } else {
     say("given by " + from + ", but the copy is gone: it died after it was given; booting it");
     hold(epoch, Due::boot);
-    act(action::SendAcknowledged{from, s_.own});
+    act(action::SendAcknowledged{from, attempt});
   }
-  if (s_.stop != 0) act(action::RejudgeStop{s_.stop});
+  rejudge_stop();
 }
 
 void Stepper::on(const event::Given& e) {
-  if (e.attempt != s_.own || !cluster_.others.contains(e.from)) return;
+  if (!cluster_.others.contains(e.from)) return;
   switch (s_.phase) {
     case Phase::claim:
     case Phase::withdrawn:
-      if (e.epoch <= s_.epoch || !s_.asked.contains(e.from)) {
-        say("a stale `given` from " + e.from + " is refused (epoch " + to_string(e.epoch) + ", ours " +
-            to_string(s_.epoch) + ")");
-        return;
-      }
-      accept(e.from, e.epoch);
+      if (e.attempt < s_.open) break;  // settled long ago
+      if (e.attempt > s_.own || !s_.asked.contains(e.from)) return;
+      // The attempt is ours and open, so this is no stale word even if our epoch is ahead: we may have held
+      // it before we were fenced, and the one who booted it then could not ask us for our epoch.
+      accept(e.from, e.attempt, std::max(e.epoch, s_.epoch.next()));
       return;
     case Phase::held:
-      if (s_.due == Due::nothing && s_.epoch >= e.epoch) act(action::SendAcknowledged{e.from, e.attempt});
-      return;
+      if (s_.due != Due::nothing) return;  // acknowledged when it executes
+      break;
     case Phase::gone:
       if (e.epoch > s_.epoch) s_.epoch = e.epoch;
-      if (nothing_here()) act(action::SendAcknowledged{e.from, e.attempt});  // nothing of it runs anywhere now
+      best_effort();
+      if (here(Here::unknown) || here(Here::running)) return;
+      if (nothing_here()) break;  // nothing of it runs anywhere now
+      drop_copy();  // given too late: our stop did not wait for it any more
       return;
     case Phase::offered:
     case Phase::moving:
     case Phase::given:
-      if (s_.epoch >= e.epoch) act(action::SendAcknowledged{e.from, e.attempt});
-      return;
+      break;
     case Phase::stopping:
       return;  // repeated until the death is verified
   }
+  act(action::SendAcknowledged{e.from, e.attempt});
 }
 
 void Stepper::on(const event::Released& e) {
@@ -146,7 +155,12 @@ void Stepper::on(const event::Gone& e) {
   if (s_.phase != Phase::claim && s_.phase != Phase::withdrawn) return;
   if (s_.given_by == e.from) return;
   if (e.epoch > s_.epoch) s_.epoch = e.epoch;
-  if (e.noted.epoch > s_.noted.epoch) s_.noted = e.noted;
+  if (e.noted.epoch > s_.noted.epoch) {
+    s_.noted = e.noted;
+    // It has held the domain later than we knew, so perhaps later than its fencing that we know of, too.
+    const auto found = s_.answers.find(e.noted.node);
+    if (found != s_.answers.end() && found->second.kind == Answer::Kind::proven) s_.answers.erase(found);
+  }
   s_.answers[e.from] = {Answer::Kind::gone, e.installation};
   if (s_.phase == Phase::claim && s_.invited) withdraw(e.from + " does not have it any more");
   best_effort();
@@ -177,24 +191,47 @@ void Stepper::on(const event::Unproven& e) {
   if (found != s_.answers.end() && found->second.kind == Answer::Kind::proven) s_.answers.erase(found);
 }
 
-void Stepper::on(const event::Executes&) {
-  if (s_.phase != Phase::held || s_.due == Due::nothing) return;
-  if (s_.due == Due::resume && !s_.given_by.empty()) act(action::SendAcknowledged{s_.given_by, s_.own});
+void Stepper::on(const event::Executes& e) {
+  if (s_.due == Due::nothing || (e.what != Due::nothing && e.what != s_.due)) return;
+  if (s_.phase == Phase::stopping) {  // the stop came while it was being booted
+    s_.due = Due::nothing;
+    act(action::ShutDown{false});
+    best_effort();
+    return;
+  }
+  if (s_.phase != Phase::held) return;
+  if (s_.due == Due::resume && !s_.given_by.empty()) act(action::SendAcknowledged{s_.given_by, s_.given_attempt});
   s_.given_by.clear();
+  s_.given_attempt = {};
   s_.due = Due::nothing;
+  act(action::SendNote{s_.epoch});
   best_effort();
-  context_.here = Here::running;
+  if (s_.stop != 0 && !s_.stop_is_real) must_be_on_disk();  // the offer that waits for this
+  just_executed_ = true;
 }
 
 void Stepper::on(const event::BootFailed& e) {
-  if (s_.phase != Phase::held || s_.due != Due::boot) return;
+  if ((s_.phase != Phase::held && s_.phase != Phase::stopping) || s_.due != Due::boot) return;
   say("it could not be booted: " + e.why);
   answer_start(false, e.why);
-  stop_for_real(true);  // whatever is left of the attempt; at once gone when nothing is
+  s_.due = Due::nothing;
   if (nothing_here()) {
-    actions_.pop_back();
     enter_gone();
+    best_effort();
+  } else {
+    stop_for_real(true);  // whatever is left of the attempt
   }
+}
+
+void Stepper::rejudge_stop() {
+  if (s_.stop != 0) act(action::RejudgeStop{s_.stop});
+  s_.stop = 0;  // until it comes again: what it meant before no longer counts
+  s_.stop_is_real = false;
+}
+
+void Stepper::drop_copy() {
+  act(action::DropCopy{});
+  s_.dropping = true;
 }
 
 bool Stepper::answered_by_all() const {
@@ -214,7 +251,8 @@ bool Stepper::absent_by_all(std::string* why_not) const {
     }
     const Answer& answer = found->second;
     if (answer.kind == Answer::Kind::released) return false;
-    if (answer.kind == Answer::Kind::gone && s_.noted.node == node && s_.noted.installation != answer.installation) {
+    if (answer.kind == Answer::Kind::gone && s_.noted.node == node && !s_.noted.installation.empty() &&
+        s_.noted.installation != answer.installation) {
       *why_not = node + " was reinstalled since it held the domain, so it can't speak for what ran there: if nothing "
                         "of the old installation can run any more, say so with migrationctl forget " + node;
       return false;
@@ -231,14 +269,14 @@ void Stepper::settle_claim() {
   if (here(Here::running) && s_.given_by.empty()) {
     // Started here by somebody else while we asked: not undone by us, and not unseen.
     say("it was started here behind our back while we still asked the others", true);
-    best_effort();
+    must_be_on_disk();
     hold(s_.epoch.next(), Due::nothing);
     return;
   }
   if (!s_.given_by.empty()) {
-    if (here(Here::incoming) || here(Here::unknown)) return;
+    if (copy_unclear()) return;
     const NodeName from = s_.given_by;
-    accept(from, s_.given_epoch);
+    accept(from, s_.given_attempt, s_.given_epoch);
     return;
   }
   if (s_.invited) return;
@@ -252,26 +290,26 @@ void Stepper::settle_claim() {
     return;
   }
   if (!nothing_here()) {
-    act(action::DropCopy{});
+    drop_copy();
     s_.doubt = "a copy that was never given is being dropped here";
     return;
   }
+  must_be_on_disk();
   hold(s_.epoch.next(), Due::boot);
-  best_effort_ = false;
 }
 
 void Stepper::settle_withdrawn() {
   if (s_.phase != Phase::withdrawn) return;
   if (!s_.given_by.empty()) {
-    if (here(Here::incoming) || here(Here::unknown)) return;
+    if (copy_unclear()) return;
     const NodeName from = s_.given_by;
-    accept(from, s_.given_epoch);
+    accept(from, s_.given_attempt, s_.given_epoch);
     return;
   }
   if (here(Here::running)) {
     say("it executes here although it was never given: taken as ours", true);
     hold(s_.epoch.next(), Due::nothing);
-    if (s_.stop != 0) act(action::RejudgeStop{s_.stop});
+    rejudge_stop();
     return;
   }
   if (!answered_by_all()) return;
@@ -282,7 +320,7 @@ void Stepper::settle_withdrawn() {
     s_.doubt = doubt;
     answer_stop(true, "");
   } else if (!here(Here::unknown)) {
-    act(action::DropCopy{});
+    drop_copy();
   }
 }
 

@@ -22,6 +22,24 @@ Step journal_failed(const Cluster& cluster, const State& state, const Context& c
                         action::Say{text + ": an offer would be forgotten, so this stop is a real one", true});
     return real;
   }
+  // What must be told only once can't be lost with the record: it is taken without what needed the record.
+  State less = state;
+  std::vector<Action> given_up{action::Say{text, true}};
+  if (state.stop != 0 && !state.stop_is_real) {
+    less.stop_is_real = true;
+    given_up.push_back(action::Say{"an offer would be forgotten, so the stop that waits is a real one", false});
+  }
+  if (state.start != 0 && !std::holds_alternative<event::Start>(lost)) {
+    less.start = 0;
+    given_up.push_back(action::AnswerStart{state.start, false, text + ": free or repair the disk of the state directory"});
+  }
+  if (!(less == state)) {
+    Step again = step(cluster, less, context, lost);
+    if (again.journal != Journal::required) {
+      again.actions.insert(again.actions.begin(), given_up.begin(), given_up.end());
+      return again;
+    }
+  }
   Step same{state, Journal::unchanged, {}};
   if (const auto* start = std::get_if<event::Start>(&lost)) {
     same.next.start = 0;
@@ -35,7 +53,7 @@ Step journal_failed(const Cluster& cluster, const State& state, const Context& c
 }
 
 bool same_on_disk(const State& a, const State& b) {
-  return a.phase == b.phase && a.epoch == b.epoch && a.own == b.own && a.last == b.last && a.peer == b.peer &&
+  return a.phase == b.phase && a.epoch == b.epoch && a.own == b.own && a.open == b.open && a.last == b.last && a.peer == b.peer &&
          a.serving == b.serving && a.from_held == b.from_held && a.invited == b.invited && a.asked == b.asked &&
          a.due == b.due && a.was_offered == b.was_offered && a.offer_left == b.offer_left &&
          a.offer_ends == b.offer_ends && a.noted == b.noted;
@@ -82,7 +100,9 @@ void Stepper::enter_gone() {
   s_.from_held = s_.invited = s_.was_offered = s_.aborting = false;
   s_.asked.clear();
   s_.answers.clear();
+  s_.open = {};
   s_.given_by.clear();
+  s_.given_attempt = {};
   s_.given_epoch = {};
   s_.inviting.clear();
   s_.due = Due::nothing;
@@ -96,7 +116,7 @@ void Stepper::hold(Epoch epoch, Due due) {
   s_.epoch = epoch;
   s_.due = due;
   s_.noted = {cluster_.self, cluster_.installation, epoch};
-  act(action::SendNote{epoch});
+  if (due == Due::nothing) act(action::SendNote{epoch});  // else when it executes: the giver takes it for thanks
   if (due == Due::boot) act(action::Boot{});
   if (due == Due::resume) act(action::Resume{});
 }
@@ -105,12 +125,14 @@ void Stepper::stop_for_real(bool at_once) {
   const bool was_offered = s_.phase == Phase::offered || (s_.phase == Phase::moving && !s_.from_held) ||
                            (s_.phase == Phase::stopping && s_.was_offered);
   if (s_.phase == Phase::offered) act(action::DisarmOffer{});
+  const Due due = s_.due == Due::boot ? Due::boot : Due::nothing;
   const Token start = s_.start;
   enter_gone();
   s_.start = start;
   s_.phase = Phase::stopping;
   s_.was_offered = was_offered;
-  act(action::ShutDown{at_once});
+  s_.due = due;  // a boot on its way can't be called back: what it makes is ended when it has ended
+  if (due == Due::nothing) act(action::ShutDown{at_once});
   best_effort();  // a stop must work on a full disk; forgotten, it would only be a domain that still runs
 }
 
@@ -133,7 +155,9 @@ void Stepper::on(const event::Note& e) {
   const bool ours_is_older = holder.epoch > s_.epoch || (holder.epoch == s_.epoch && holder.node < cluster_.self);
   if (ours_is_older && (s_.phase == Phase::held || s_.phase == Phase::offered) && !nothing_here()) conflict(holder);
   if (holder.epoch > s_.epoch) s_.epoch = holder.epoch;
-  if (holder.epoch > s_.noted.epoch) s_.noted = holder;
+  if (holder.epoch > s_.noted.epoch || (holder.epoch == s_.noted.epoch && holder.node == s_.noted.node)) {
+    s_.noted = holder;
+  }
   best_effort();
 }
 
@@ -147,12 +171,7 @@ void Stepper::on(const event::HereChanged&) {
         act(action::Boot{});
         return;
       }
-      if (s_.due == Due::boot) return;  // not there yet
-      say("it died here");
-      answer_push(false, "the domain died");
-      enter_gone();
-      best_effort();
-      return;
+      return;  // settle_orders() sees its death, except while it is being booted
     case Phase::offered:
       if (!nothing_here()) return;
       say("it died while it was offered");
@@ -161,7 +180,7 @@ void Stepper::on(const event::HereChanged&) {
       best_effort();
       return;
     case Phase::stopping:
-      if (!nothing_here()) return;
+      if (!nothing_here() || s_.due == Due::boot) return;
       enter_gone();
       best_effort();
       answer_stop(true, "");
@@ -175,11 +194,20 @@ void Stepper::on(const event::HereChanged&) {
   }
 }
 
+void Stepper::died() {
+  say("it died here");
+  answer_start(false, "it died here");
+  answer_push(false, "the domain died");
+  enter_gone();
+  best_effort();
+  answer_stop(true, "");
+}
+
 void Stepper::on(const event::Recovered&) {
   // Nobody of before waits any more.
   switch (s_.phase) {
     case Phase::gone:
-      if (here(Here::paused) || here(Here::incoming)) act(action::DropCopy{});  // never given: nobody's
+      if (here(Here::paused) || here(Here::incoming)) drop_copy();  // never given: nobody's
       return;
     case Phase::claim:
       withdraw("the daemon was restarted");
@@ -197,7 +225,7 @@ void Stepper::on(const event::Recovered&) {
         best_effort();
         return;
       }
-      act(action::SendNote{s_.epoch});
+      if (s_.due == Due::nothing) act(action::SendNote{s_.epoch});
       return;
     case Phase::offered:
       if (nothing_here()) {
@@ -216,9 +244,10 @@ void Stepper::on(const event::Recovered&) {
       act(action::WatchJob{s_.serving});  // also when none runs any more: the hypervisor knows how it ended
       return;
     case Phase::stopping:
+      s_.due = Due::nothing;
+      best_effort();
       if (nothing_here()) {
         enter_gone();
-        best_effort();
       } else {
         act(action::ShutDown{true});
       }
@@ -264,7 +293,7 @@ void Stepper::settle() {
 
 Step Stepper::take() {
   Journal journal = Journal::unchanged;
-  if (!same_on_disk(before_, s_)) journal = best_effort_ ? Journal::best_effort : Journal::required;
+  if (!same_on_disk(before_, s_)) journal = best_effort_ && !must_be_on_disk_ ? Journal::best_effort : Journal::required;
   return {std::move(s_), journal, std::move(actions_)};
 }
 

@@ -83,6 +83,7 @@ struct State {
   Phase phase = Phase::gone;
   Epoch epoch;                        ///< the largest known
   Attempt own;                        ///< our last attempt as claimer
+  Attempt open;                       ///< claim, withdrawn: the first of our attempts not answered by all yet
   std::map<NodeName, Attempt> last;   ///< the last attempt seen of each claimer
   NodeName peer;                      ///< moving, given: who gets it
   Attempt serving;                    ///< moving, given: the peer's attempt
@@ -103,8 +104,10 @@ struct State {
   NodeName inviting;                  ///< held: the node we asked to claim (push)
   std::map<NodeName, Answer> answers;
   NodeName given_by;                  ///< claim, withdrawn: given, but the copy is still arriving
+  Attempt given_attempt;
   Epoch given_epoch;
   bool aborting = false;              ///< moving: the job was told to end
+  bool dropping = false;              ///< a copy is being destroyed here: too late to accept it
   std::string doubt;                  ///< why the action that waits isn't finished, for people
 
   bool operator==(const State&) const = default;
@@ -158,8 +161,8 @@ struct Unproven { NodeName node; };
 struct JobEnded { Attempt attempt; JobEnd end; };
 /// What the hypervisor shows of the domain changed (see Context::here); also its verified death.
 struct HereChanged {};
-/// The boot or the resume that we ordered is done.
-struct Executes {};
+/// The boot or the resume that we ordered is done. `what`: which of the two; nothing: whichever is due.
+struct Executes { Due what = Due::nothing; };
 /// The boot that we ordered failed.
 struct BootFailed { std::string why; };
 struct DestroyFailed { std::string why; };

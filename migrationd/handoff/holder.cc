@@ -45,8 +45,8 @@ void Stepper::on(const event::Claim& e) {
       act(action::SendWait{e.from, e.attempt, "it is being stopped"});
       return;
     case Phase::given:
-      if (e.from == s_.peer && e.attempt == s_.serving) {
-        act(action::SendGiven{e.from, e.attempt, s_.epoch});
+      if (e.from == s_.peer) {  // it takes it, or acknowledges that it has nothing of it; then it is told `gone`
+        act(action::SendGiven{e.from, s_.serving, s_.epoch});
         return;
       }
       if (!nothing_here()) {
@@ -54,7 +54,6 @@ void Stepper::on(const event::Claim& e) {
         return;
       }
       s_.last[e.from] = e.attempt;
-      if (e.from == s_.peer) enter_gone();  // it claims anew, so it has nothing of what we gave
       act(action::SendGone{e.from, e.attempt, s_.epoch, s_.noted});
       return;
     case Phase::gone:
@@ -70,7 +69,7 @@ void Stepper::on(const event::Claim& e) {
         s_.epoch = s_.epoch.next();
         return move_to(e.from, e.attempt, true);
       }
-      if (!here(Here::unknown)) act(action::DropCopy{});
+      if (!here(Here::unknown)) drop_copy();
       act(action::SendWait{e.from, e.attempt,
                            here(Here::unknown) ? "the hypervisor does not say whether it runs here"
                                                : "a copy that was never given is being dropped here"});
@@ -91,17 +90,18 @@ void Stepper::on(const event::Claim& e) {
 
 void Stepper::on(const event::Withdraw& e) {
   if (e.from == cluster_.self || !cluster_.others.contains(e.from)) return;
-  if (e.attempt < last_of(e.from)) {  // of an attempt that a newer one has replaced
+  const bool parting = (s_.phase == Phase::moving || s_.phase == Phase::given) && e.from == s_.peer;
+  if (e.attempt < (parting ? s_.serving : last_of(e.from))) {  // of an attempt that a newer one has replaced
     act(action::SendReleased{e.from, e.attempt, "withdrawn"});
     return;
   }
   const bool served = (s_.phase == Phase::moving || s_.phase == Phase::given) && e.from == s_.peer &&
-                      e.attempt == s_.serving;
+                      e.attempt >= s_.serving;  // a newer one: it means the one that is served, too
   if (!served) {
     s_.last[e.from] = e.attempt;
     act(action::SendReleased{e.from, e.attempt, "withdrawn"});
   } else if (s_.phase == Phase::given) {
-    act(action::SendGiven{e.from, e.attempt, s_.epoch});
+    act(action::SendGiven{e.from, s_.serving, s_.epoch});
   } else if (!s_.aborting) {
     act(action::AbortJob{});
     s_.aborting = true;
@@ -118,6 +118,7 @@ void Stepper::move_to(const NodeName& peer, Attempt attempt, bool from_held) {
   s_.aborting = false;
   s_.offer_left = left;
   s_.offer_ends = {};
+  must_be_on_disk();
   act(action::StartJob{peer, attempt});
 }
 
@@ -131,6 +132,7 @@ void Stepper::on(const event::JobEnded& e) {
       s_.phase = Phase::given;
       s_.epoch = s_.epoch.next();
       s_.aborting = false;
+      s_.noted = {peer, "", s_.epoch};  // an older fencing of the peer proves nothing any more
       best_effort();  // forgotten, the restarted daemon says gone: nothing runs here either way
       act(action::SendGiven{peer, attempt, s_.epoch});
       return;
@@ -144,7 +146,10 @@ void Stepper::on(const event::JobEnded& e) {
       return;
     case JobEnd::runs_here:
     case JobEnd::paused_here: {
-      best_effort();  // forgotten, the restarted daemon finds the same: it runs or waits here, and no job does
+      // Forgotten, the restarted daemon finds the same: it runs or waits here, and no job does. But that the
+      // cluster manager was told "stopped" meanwhile must not be forgotten.
+      best_effort();
+      if (s_.from_held && s_.stop != 0 && !s_.stop_is_real) must_be_on_disk();
       const Due due = e.end == JobEnd::paused_here ? Due::resume : Due::nothing;
       act(action::SendReleased{peer, attempt, why});
       answer_push(false, why);
@@ -153,7 +158,7 @@ void Stepper::on(const event::JobEnded& e) {
       if (s_.stop != 0 && s_.stop_is_real) {
         stop_for_real(false);
       } else if (s_.start != 0) {
-        hold(s_.epoch.next(), due);
+        hold(s_.epoch, due);
       } else if (back_to_held) {
         hold(s_.epoch, due);
       } else {

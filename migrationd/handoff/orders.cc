@@ -7,6 +7,7 @@
 namespace migrationd::handoff {
 
 void Stepper::on(const event::Start& e) {
+  if (s_.start != e.token) answer_start(false, "another start came");
   s_.start = e.token;
   s_.doubt.clear();
   switch (s_.phase) {
@@ -35,8 +36,10 @@ void Stepper::on(const event::Start& e) {
       // A copy that may have been given must be waited for; without one a newer claim says it all.
       if (nothing_here()) begin_claim(false, cluster_.others);
       return;
-    case Phase::gone:
     case Phase::held:
+      answer_stop(false, "a start came");
+      return;
+    case Phase::gone:
       return;  // settle_orders()
   }
 }
@@ -48,7 +51,7 @@ void Stepper::on(const event::StartEnded& e) {
 }
 
 void Stepper::on(const event::Stop& e) {
-  answer_stop(false, "another stop came");
+  if (s_.stop != e.token) answer_stop(false, "another stop came");
   s_.stop = e.token;
   s_.stop_is_real = e.meaning == StopMeaning::real;
   switch (s_.phase) {
@@ -61,6 +64,10 @@ void Stepper::on(const event::Stop& e) {
       }
       answer_push(false, "a stop came");
       answer_start(false, "a stop came");
+      if (!s_.stop_is_real && s_.due != Due::nothing) {  // offered as soon as it executes
+        s_.offer_left = e.offer_for;
+        return;
+      }
       stop_for_real(false);
       return;
     case Phase::offered:
@@ -79,7 +86,16 @@ void Stepper::on(const event::Stop& e) {
       return;
     case Phase::gone:
       if (nothing_here()) return;
-      s_.epoch = s_.epoch.next();  // it runs here without us having been asked: ours to end
+      if (!s_.stop_is_real && here(Here::running)) {  // started by hand, such as outside the cluster
+        s_.epoch = s_.epoch.next();
+        offer(e.offer_for);
+        return;
+      }
+      s_.epoch = s_.epoch.next();  // it runs here without us having been asked: ours to offer, or to end
+      if (!s_.stop_is_real && here(Here::running)) {
+        offer(e.offer_for);
+        return;
+      }
       stop_for_real(!here(Here::running));
       return;
     case Phase::withdrawn:
@@ -201,12 +217,18 @@ void Stepper::settle_orders() {
         answer_start(true, "");
       } else {
         s_.doubt = "the hypervisor shows it as " + std::string(to_string(context_.here)) + " here";
-        if (!here(Here::unknown)) act(action::DropCopy{});
+        if (!here(Here::unknown)) drop_copy();
       }
       return;
     case Phase::held:
       if (s_.due != Due::nothing) return;
-      if (here(Here::running)) answer_start(true, "");
+      if (nothing_here() && !just_executed_) return died();
+      if (!here(Here::running)) return;  // also right after it executes, until the hypervisor shows it
+      answer_start(true, "");
+      if (s_.stop != 0 && !s_.stop_is_real) {  // it came while the domain was being booted or resumed
+        offer(s_.offer_left);
+        answer_stop(true, "");
+      }
       return;
     case Phase::offered:
       if (!s_.stop_is_real) answer_stop(true, "");

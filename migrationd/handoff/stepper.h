@@ -15,7 +15,9 @@ namespace migrationd::handoff {
 class Stepper {
  public:
   Stepper(const Cluster& cluster, const State& state, const Context& context)
-      : cluster_(cluster), before_(state), s_(state), context_(context) {}
+      : cluster_(cluster), before_(state), s_(state), context_(context) {
+    if (nothing_here()) s_.dropping = false;
+  }
 
   // orders.cc: the cluster manager's
   void on(const event::Start& e);
@@ -64,6 +66,8 @@ class Stepper {
   void say(std::string text, bool alarm = false) { act(action::Say{std::move(text), alarm}); }
   /// The step is safe without its record on disk.
   void best_effort() { best_effort_ = true; }
+  /// The step is not safe without its record, whatever else it does.
+  void must_be_on_disk() { must_be_on_disk_ = true; }
   bool here(Here h) const { return context_.here == h; }
   bool nothing_here() const { return here(Here::absent); }
 
@@ -72,16 +76,21 @@ class Stepper {
   void answer_push(bool ok, const std::string& why);
 
   void enter_gone();
+  void died();
   void hold(Epoch epoch, Due due);
   void offer(Milliseconds left);
   void take_back(const std::string& why);
   void stop_for_real(bool at_once);
   void begin_claim(bool invited, std::set<NodeName> asked);
   void withdraw(const std::string& why);
+  void drop_copy();
+  void rejudge_stop();
+  /// Given to us, but what became of the copy must be seen first.
+  bool copy_unclear() const { return here(Here::incoming) || here(Here::unknown) || s_.dropping; }
   void send_claims();
   void send_withdraws();
   void move_to(const NodeName& peer, Attempt attempt, bool from_held);
-  void accept(const NodeName& from, Epoch epoch);
+  void accept(const NodeName& from, Attempt attempt, Epoch epoch);
   void settle_claim();
   void settle_withdrawn();
   void settle_orders();
@@ -97,6 +106,8 @@ class Stepper {
   Context context_;
   std::vector<Action> actions_;
   bool best_effort_ = false;
+  bool must_be_on_disk_ = false;
+  bool just_executed_ = false;
 };
 
 }  // namespace migrationd::handoff

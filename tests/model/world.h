@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// One state of the explorer's small world: two or three nodes with one domain, what each daemon remembers
+// and has on disk, what really runs where, the messages on their way, and what may still go wrong (budgets).
+// Plain bytes without padding, so that a state is compared and hashed as memory; what the room `handoff`
+// remembers and says is kept outside (room.h) and named here by number.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+namespace model {
+
+inline constexpr int max_nodes = 3;
+inline constexpr int max_messages = 8;
+
+/// What there is of the domain on a node, in truth.
+enum class Instance : std::uint8_t {
+  none,
+  running,
+  stopped,   ///< the source's, not executing: during the switchover, or left so by a failed job
+  incoming,  ///< a copy that is still arriving
+  copy,      ///< a complete copy that never executed here
+};
+
+/// What a node's engine or hypervisor has still to do; bits.
+enum Pending : std::uint16_t {
+  boot = 1,
+  resume = 2,
+  drop = 4,
+  shut_down = 8,
+  here_changed = 16,  ///< the daemon is to be told
+  executes = 32,
+  boot_failed = 64,
+  judge_stop = 128,
+  retry_start = 256,
+  fence_self = 512,
+  resumed = 1024,     ///< the daemon is to be told: the resume is done
+};
+
+enum NodeFlag : std::uint8_t {
+  node_up = 1,
+  daemon_up = 2,
+  silent = 4,         ///< the hypervisor does not answer
+  left_migrated = 8,  ///< the hypervisor's log says that the last instance here ended by a migration
+};
+
+struct Node {
+  std::uint32_t memory = 0;  ///< number of the daemon's State; meaningless while it is down
+  std::uint32_t disk = 0;    ///< number of the State on disk
+  std::uint32_t before = 0;  ///< + 1: what is on disk instead if the last best-effort write was lost; 0: nothing
+  std::uint16_t pending = 0;
+  Instance instance = Instance::none;
+  std::uint8_t flags = node_up | daemon_up;
+  std::uint8_t incarnation = 1;
+  std::uint8_t proofs = 0;   ///< bit m: node m was fenced or said farewell, and no link came up since
+  std::uint8_t waiter = 0;   ///< the packed attempt whose job's end the daemon waits for; 0: none
+  std::uint8_t spare = 0;
+};
+
+enum class JobStage : std::uint8_t { none, ordered, copying, switched };
+
+struct Job {
+  JobStage stage = JobStage::none;
+  std::uint8_t from = 0;
+  std::uint8_t to = 0;
+};
+
+/// The guest's life: nothing healthy may be lost.
+enum class Life : std::uint8_t {
+  none,
+  healthy,
+  excused,  ///< it may be gone now: a real stop, a deadline, a crash of what had it
+};
+
+/// What may still happen; each is counted down.
+enum class Budget : std::uint8_t {
+  start, retry, stop, push, crash, kill, cut, repeat, silence, death, journal, trouble, farewell, judge, count_
+};
+inline constexpr int budgets = static_cast<int>(Budget::count_);
+
+struct World {
+  Node node[max_nodes];
+  std::uint16_t messages[max_messages] = {};  ///< numbers of messages, ascending; 0: none
+  Job job;
+  std::uint8_t cuts = 0;                      ///< bit (a + b - 1): the pair a, b is cut
+  Life life = Life::none;
+  std::uint8_t left[budgets] = {};
+  std::uint8_t spare = 0;
+
+  World() { std::memset(static_cast<void*>(this), 0, sizeof *this); for (Node& n : node) n = Node{}; }
+  bool operator==(const World& other) const { return std::memcmp(this, &other, sizeof *this) == 0; }
+  bool is(int n, NodeFlag flag) const { return (node[n].flags & flag) != 0; }
+  bool cut(int a, int b) const { return (cuts >> (a + b - 1) & 1) != 0; }
+  /// Both daemons are linked: each has heard the other since any proof of its absence.
+  bool linked(int a, int b) const {
+    return is(a, daemon_up) && is(b, daemon_up) && !cut(a, b) && (node[a].proofs >> b & 1) == 0 && (node[b].proofs >> a & 1) == 0;
+  }
+  std::uint8_t& budget(Budget b) { return left[static_cast<int>(b)]; }
+  std::uint8_t budget(Budget b) const { return left[static_cast<int>(b)]; }
+};
+static_assert(sizeof(Node) == 20 && sizeof(World) == 60 + 16 + 3 + 1 + 1 + budgets + 1, "no padding anywhere");
+
+/// How the world begins.
+enum class Beginning { nothing, held_by_first, by_hand_at_last };
+
+/// One run of the explorer.
+struct Config {
+  std::string name;
+  int nodes = 2;
+  int messages = 5;  ///< at most so many different ones on their way; more: one of them is lost
+  Beginning beginning = Beginning::held_by_first;
+  std::uint8_t left[budgets] = {};
+  Config& with(Budget b, int n) {
+    left[static_cast<int>(b)] = static_cast<std::uint8_t>(n);
+    return *this;
+  }
+};
+
+}  // namespace model
