@@ -148,8 +148,9 @@ def witness(args):
     else:
         for disk in verdict["disks"]:
             moves = " -> ".join(move["client"] for move in disk["moves"])
-            print(f"{disk['disk']}: {'one writer at a time' if disk['ok'] else 'TWO WRITERS'}; {disk['records']} records, "
-                  f"{len(disk['boots'])} boots, from {moves or 'nobody'}")
+            found = "one writer at a time" if disk["ok"] else "TWO WRITERS"
+            print(f"{disk['disk']}: {found}; {disk['records']} records, {len(disk['boots'])} boots, "
+                  f"from {moves or 'nobody'}")
             for violation in disk["violations"]:
                 print(f"  {violation['t']:.3f} {violation['what']}")
         if not verdict["disks"]:

@@ -162,7 +162,7 @@ class Lab:
         (with keep: what failed is left for a look, and for down()).
 
         settings: as layout.Settings (name, stack, nodes, guests, guest_memory, fencing, install: folder or
-        {node: folder}, haresources). Without a cluster stack the guests are started, vm1 on node1, vm2 on node2 and so on.
+        {node: folder}, haresources). Without a cluster stack the guests are started: vm1 on node1, vm2 on node2 ...
         """
         if os.geteuid() != 0:
             raise LabError("a lab needs root: it makes namespaces, mounts and a bridge of its own")
@@ -176,13 +176,13 @@ class Lab:
         if missing:
             raise LabError(f"not installed: {', '.join(missing)}; run lab/install-packages lab")
         lab = cls(settings)
-        os.umask(0o022)
         check_labs_folder()
         try:
             settings.folder.mkdir()
         except FileExistsError:
             raise LabError(f"there is a lab {settings.name!r} already ({settings.folder}): lab/lab down --name "
                            f"{settings.name} first, or choose another --name") from None
+        umask = os.umask(0o022)  # what is made now is the nodes' file system
         try:
             progress("guest image")
             guest_image.build()
@@ -209,6 +209,8 @@ class Lab:
             if not (keep and isinstance(e, LabError)):
                 lab.down()
             raise
+        finally:
+            os.umask(umask)
 
     def _start_rack(self):
         with open(self.folder / "rack.log", "ab") as log:

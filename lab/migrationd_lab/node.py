@@ -19,7 +19,7 @@ from pathlib import Path
 
 from . import namespaces as ns
 from . import network, storage
-from .errors import run
+from .errors import LabError, run
 from .layout import GUEST_FILES, POWER_SOCKET, Settings, cache_folder
 from .rack import NODE_OFF, NODE_REBOOTED
 
@@ -113,7 +113,7 @@ def mount_all(settings, name, boot_id):
         if not any(point == k or point.startswith(f"{k}/") for k in keep):
             try:
                 ns.mount(None, point, flags=ns.MS_REMOUNT | ns.MS_BIND | ns.MS_RDONLY)
-            except ns.LabError:
+            except LabError:
                 pass  # hidden below another mount
     os.chdir("/")
 

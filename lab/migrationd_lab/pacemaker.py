@@ -38,8 +38,9 @@ logging {{
 
 
 def corosync_conf(settings):
-    nodes = "".join(f"    node {{\n        name: {node}\n        nodeid: {i}\n        ring0_addr: {address(node)}\n    }}\n"
-                    for i, node in enumerate(settings.node_names, 1))
+    nodes = "".join(
+        f"    node {{\n        name: {node}\n        nodeid: {i}\n        ring0_addr: {address(node)}\n    }}\n"
+        for i, node in enumerate(settings.node_names, 1))
     return COROSYNC_CONF.format(name=settings.name, nodes=nodes,
                                 two_node="    two_node: 1\n" if settings.nodes == 2 else "")
 
