@@ -27,15 +27,16 @@ asio::awaitable<void> NodeLink::Impl::accept(std::shared_ptr<tcp::acceptor> acce
   }
 }
 
-/// At most five complaints about strangers in ten seconds, so that they can't fill the log.
+/// Only so many complaints about strangers in ten seconds, so that they can't fill the log.
 bool NodeLink::Impl::may_complain() {
   const auto now = std::chrono::steady_clock::now();
   if (now - complaints_from > std::chrono::seconds(10)) {
-    if (complaints > 5) say(Level::warning, std::to_string(complaints - 5) + " more connections failed or were refused");
+    const int untold = complaints - settings.complaints_most;
+    if (untold > 0) say(Level::warning, std::to_string(untold) + " more connections failed or were refused");
     complaints_from = now;
     complaints = 0;
   }
-  return ++complaints <= 5;
+  return ++complaints <= settings.complaints_most;
 }
 
 asio::awaitable<void> NodeLink::Impl::serve(tcp::socket socket) {

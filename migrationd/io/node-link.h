@@ -60,6 +60,7 @@ struct LinkSettings {
   std::vector<Key> keys;
   LinkTimes times;
   std::size_t unauthenticated_most = 32;          ///< connections at once
+  int complaints_most = 5;                        ///< log lines about strangers in ten seconds
   std::size_t queue_limit = 16 * 1024 * 1024;     ///< bytes that wait to be sent to one node
 };
 

@@ -56,6 +56,7 @@ struct Node : engine::PeerListener {
     settings.port = 0;
     settings.hello = {1, io::random_uuid().value(), io::random_uuid().value(), 1, "test"};
     settings.keys = std::move(keys);
+    settings.complaints_most = 1'000'000;  // tests look for the reasons
     settings.times.redial_first = Milliseconds(5);
     settings.times.redial_most = Milliseconds(50);
   }
