@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What a stop means. Pacemaker's stop says nothing of its purpose, so the meaning is read from the scheduler's
+// own plan and the cluster's facts, in the order of the design's section 4:
+//
+//   1. target-role Stopped, disabled, deleted, definition changed, no start planned; or a fencing
+//      waits for this stop                                              -> stop
+//   2. something else waits for it in order to stop: what is beneath goes. An instance of a clone that
+//      is active on the destination too                                 -> push, else stop
+//   3. the node is shutting down                                        -> push, else stop
+//   4. started on another live node                                     -> offer (short, with something beneath)
+//   5. started on this node, only because a migration failed            -> keep
+//   6. anything else                                                    -> stop
+//
+// A resource that waits for the stop in order to be demoted counts in rule 2 like one that stops; its clone
+// must be promoted on the destination then. A stop on a Pacemaker Remote node for which the node's own connection
+// waits is the node's shutdown (rule 3), not a thing beneath.
+//
+// Whose plan. While the agent's stop runs, its result is not in the status section, so the scheduler plans the
+// stop again, with all that waits for it: that is the plan to judge by. Two things can spoil it:
+// - The controller may have recorded the stop as pending, over the history entry that made the resource active.
+//   io/crm-simulate puts that back before it asks the scheduler (see there).
+// - The plan has no stop of it here any more, or not yet: the configuration changed after the transition that
+//   asked for the stop, or the local copy of the CIB lags behind the one it was computed from. Then nothing is known of
+//   who waits for the stop, and to go on executing could hold up or outlive what lies beneath: a real stop (rule 6).
+//   `plan_lacks_stop` says so, and the caller may ask again a moment later with a fresher CIB before it obeys.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "migrationd/intent/facts.h"
+#include "migrationd/intent/plan.h"
+
+namespace migrationd::intent {
+
+enum class Intent { stop, push, offer, keep };
+
+struct Decision {
+  Intent intent = Intent::stop;
+  NodeName to;               ///< push, offer: the destination; keep: this node; stop: empty
+  std::string reason;        ///< for people
+  bool short_offer = false;  ///< something beneath is active here: stands only as long as the transition, 30 s at most
+  bool plan_lacks_stop = false;
+  bool nothing_to_do = false;  ///< Heartbeat: the group is not here; a success that changes nothing
+};
+
+/// What a stop of `resource` on `node` means. The destination is taken for ready; see with_destination.
+Decision decide(const Plan& plan, const Facts& facts, const std::string& resource, const NodeName& node);
+
+/// The same decision once the destination's daemon has answered: not ready turns a push or an offer into a stop.
+Decision with_destination(Decision decision, bool ready, const std::string& why_not);
+
+/// Rule 6 for a plan that could not be had: a stop, with `why`.
+Decision unsure(const std::string& why);
+
+// ---------------------------------------------------------------- a standing offer, judged again
+
+enum class Judgement { stands, real_stop, take_back };
+
+struct Judged {
+  Judgement judgement = Judgement::stands;
+  std::string reason;
+};
+
+/// Judges an offer of `node` after the CIB changed, and every 5 s. When the plan can't be had, don't judge: the offer
+/// has its own deadline, and a scheduler that is slow once is no reason to end a healthy domain.
+Judged judge_offer(const Plan& plan, const Facts& facts, const std::string& resource, const NodeName& node);
+
+// ---------------------------------------------------------------- Heartbeat and init scripts
+
+/// Why Heartbeat calls, from its script's ancestry (as wire::HeartbeatCause).
+enum class HeartbeatCause { none, shutdown, standby, peer_request, roll_back, by_hand };
+
+struct HeartbeatStop {
+  HeartbeatCause cause = HeartbeatCause::none;
+  bool group_here = true;                ///< this node holds the haresources group
+  std::vector<std::string> left_of_it;   ///< resources on its haresources line that are stopped after it
+  NodeName peer;                         ///< the other node; empty: none is configured
+  bool peer_ready = false;               ///< it is alive, and its daemon said `ready`
+  std::string why_not_ready;
+  bool runs_twice = false;               ///< the domain also executes on another node
+};
+
+/// What a stop by Heartbeat or an init script means. "Group not here" answers `stop` with `nothing_to_do`.
+Decision decide_heartbeat(const HeartbeatStop& stop);
+
+const char* to_string(Intent intent);
+const char* to_string(Judgement judgement);
+
+}  // namespace migrationd::intent
