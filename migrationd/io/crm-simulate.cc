@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// One question is one coroutine: CIB, plan, facts, decision.
+#include "migrationd/io/crm-simulate.h"
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "migrationd/io/process.h"
+#include "migrationd/io/scheduler-graph.h"
+
+namespace migrationd::io {
+
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+/// A fresh private directory, removed with all that is in it.
+class WorkingDirectory {
+ public:
+  static Result<WorkingDirectory> make(const std::string& under) {
+    std::string path = under + "/scheduler-XXXXXX";
+    if (!mkdtemp(path.data())) return Error{"cannot make a working directory in " + under + ": " + std::strerror(errno)};
+    return WorkingDirectory(std::move(path));
+  }
+  WorkingDirectory(WorkingDirectory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  WorkingDirectory& operator=(WorkingDirectory&& other) noexcept {
+    std::swap(path_, other.path_);
+    return *this;
+  }
+  ~WorkingDirectory() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  std::string file(const char* name) const { return path_ + "/" + name; }
+
+ private:
+  explicit WorkingDirectory(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+/// Also a pipe or /dev/stdin, which have no size to ask for: so at most the limit is read.
+Result<std::string> read_file(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return Error{"cannot read " + path + ": it is a directory"};
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) return Error{"cannot read " + path + ": " + std::strerror(errno)};
+  std::string text;
+  std::array<char, 65536> block;
+  while (stream.read(block.data(), block.size()) || stream.gcount() > 0) {
+    text.append(block.data(), static_cast<std::size_t>(stream.gcount()));
+    if (text.size() > scheduler_text_limit)
+      return Error{"cannot read " + path + ": it is larger than " + std::to_string(scheduler_text_limit / (1024 * 1024)) + " MiB"};
+  }
+  if (stream.bad()) return Error{"cannot read " + path + " to its end"};
+  return text;
+}
+
+Outcome write_file(const std::string& path, const std::string& text) {
+  std::ofstream stream(path, std::ios::binary);
+  stream << text;
+  stream.flush();
+  if (!stream) return Error{"cannot write " + path + ": is the file system full?"};
+  return Done{};
+}
+
+struct Reading {
+  intent::Plan plan;
+  intent::Facts facts;
+};
+
+/// The steps of one question, which share its deadline and its working directory.
+class Inquiry {
+ public:
+  Inquiry(SchedulerQuestion question, WorkingDirectory directory)
+      : question_(std::move(question)), directory_(std::move(directory)), end_(Steady::now() + question_.deadline) {}
+
+  Milliseconds left() const { return std::chrono::duration_cast<Milliseconds>(end_ - Steady::now()); }
+
+  boost::asio::awaitable<Result<Reading>> read() {
+    Result<std::string> cib{std::string{}};
+    if (question_.cib_file.empty())
+      cib = co_await run(query());
+    else
+      cib = read_file(question_.cib_file);
+    if (!cib) co_return Error{cib.error()};
+    const auto prepared = prepare(cib.value());
+    if (!prepared) co_return Error{prepared.error()};
+    const auto summary = co_await run(simulate());
+    if (!summary) co_return Error{summary.error()};
+    co_return collect(summary.value());
+  }
+
+  /// Facts::redefined by the digests of the resource's parameters.
+  boost::asio::awaitable<Result<std::string>> redefined() {
+    auto digests = co_await run(compare());
+    if (!digests) co_return Error{digests.error()};
+    auto input = read_file(directory_.file("input.xml"));
+    if (!input) co_return Error{input.error()};
+    co_return compare_digests(input.value(), digests.value(), question_.resource, question_.node);
+  }
+
+ private:
+  /// The file that crm_simulate is to read.
+  Outcome prepare(const std::string& cib) const {
+    if (!question_.cib_file.empty()) {
+      const auto names = read_names(cib);
+      if (!names) return Error{names.error()};
+      if (const std::string unknown = unknown_name(names.value()); !unknown.empty()) return Error{unknown};
+    }
+    const auto before = before_pending_stop(cib, question_.resource, question_.node);
+    if (!before) return Error{before.error()};
+    return write_file(directory_.file("cib.xml"), before.value());
+  }
+
+  /// What crm_simulate left behind.
+  Result<Reading> collect(const std::string& summary) const {
+    const auto graph = read_file(directory_.file("graph.xml"));
+    if (!graph) return Error{graph.error()};
+    const auto input = read_file(directory_.file("input.xml"));
+    if (!input) return Error{input.error()};
+    auto plan = read_graph(graph.value());
+    if (!plan) return Error{plan.error()};
+    auto facts = read_facts(input.value(), summary, question_.resource, question_.node);
+    if (!facts) return Error{facts.error()};
+    return Reading{std::move(plan.value()), std::move(facts.value())};
+  }
+
+  std::string unknown_name(const Names& names) const {
+    if (!names.resources.contains(question_.resource))
+      return "the CIB has no primitive resource named \"" + question_.resource + "\"" + listing(names.resources);
+    if (!names.nodes.contains(question_.node)) return "the CIB has no node named \"" + question_.node + "\"" + listing(names.nodes);
+    return {};
+  }
+
+  static std::string listing(const std::set<std::string>& names) {
+    std::string text;
+    std::size_t count = 0;
+    for (const std::string& name : names) {
+      if (++count > 20) return "; it has: " + text + ", ...";
+      text += (text.empty() ? "" : ", ") + name;
+    }
+    return text.empty() ? "" : "; it has: " + text;
+  }
+
+  // The commands are built outside the coroutines, which are kept plain: GCC 12 fails on braced lists inside one, and
+  // miscompiles `x ? co_await a : b`.
+  ProcessOrder order(std::vector<std::string> argv) const {
+    ProcessOrder made;
+    made.argv = std::move(argv);
+    made.output_limit = scheduler_text_limit;
+    return made;
+  }
+  ProcessOrder query() const { return order({"cibadmin", "--query", "--local"}); }
+  ProcessOrder simulate() const {
+    return order({"crm_simulate", "-x", directory_.file("cib.xml"), "-R", "-G", directory_.file("graph.xml"), "-I",
+                  directory_.file("input.xml"), "-O", directory_.file("output.xml"), "--output-as=xml"});
+  }
+  ProcessOrder compare() const {
+    ProcessOrder made = order({"crm_resource", "--digests", "--resource", question_.resource, "--node", question_.node, "--output-as=xml"});
+    made.environment.push_back("CIB_file=" + directory_.file("input.xml"));
+    return made;
+  }
+
+  boost::asio::awaitable<Result<std::string>> run(ProcessOrder order) {
+    if (left() <= Milliseconds{0}) co_return Error{"the scheduler was not read within " + std::to_string(question_.deadline.count()) + " ms"};
+    order.deadline = left();
+    auto end = co_await run_process(order);
+    if (!end) co_return Error{end.error()};
+    if (end.value().truncated) co_return Error{order.argv.front() + " wrote more than is taken"};
+    if (end.value().exit_status != 0) co_return Error{describe(order, end.value())};
+    co_return std::move(end.value().out);
+  }
+
+  SchedulerQuestion question_;
+  WorkingDirectory directory_;
+  Steady::time_point end_;
+};
+
+boost::asio::awaitable<Result<intent::Decision>> explain_once(const SchedulerQuestion& question) {
+  auto directory = WorkingDirectory::make(question.directory);
+  if (!directory) co_return Error{directory.error()};
+  Inquiry inquiry(question, std::move(directory.value()));
+  auto reading = co_await inquiry.read();
+  if (!reading) co_return Error{reading.error()};
+  auto& [plan, facts] = reading.value();
+  auto decision = intent::decide(plan, facts, question.resource, question.node);
+  if (decision.intent == intent::Intent::stop) co_return decision;
+  auto redefined = co_await inquiry.redefined();
+  if (!redefined) co_return Error{"whether its definition changed can't be told: " + redefined.error()};
+  if (redefined.value().empty()) co_return decision;
+  facts.redefined = redefined.value();
+  co_return intent::decide(plan, facts, question.resource, question.node);
+}
+
+boost::asio::awaitable<Result<intent::Judged>> judge(SchedulerQuestion question) {
+  question.resource = intent::without_instance(question.resource);
+  auto directory = WorkingDirectory::make(question.directory);
+  if (!directory) co_return Error{directory.error()};
+  Inquiry inquiry(question, std::move(directory.value()));
+  auto reading = co_await inquiry.read();
+  if (!reading) co_return Error{reading.error()};
+  co_return intent::judge_offer(reading.value().plan, reading.value().facts, question.resource, question.node);
+}
+
+/// Awaits `work` and calls back with its result; what it throws becomes an Error.
+template <class T>
+boost::asio::awaitable<void> deliver(boost::asio::awaitable<Result<T>> work, std::function<void(Result<T>)> done) {
+  std::string failure;
+  std::optional<Result<T>> result;
+  try {
+    result.emplace(co_await std::move(work));
+  } catch (const std::exception& thrown) {
+    failure = std::string("reading the scheduler's plan failed: ") + thrown.what();
+  }
+  done(result ? std::move(*result) : Result<T>(Error{failure}));
+}
+
+template <class T>
+void spawn(boost::asio::any_io_executor executor, boost::asio::awaitable<Result<T>> work, std::function<void(Result<T>)> done) {
+  boost::asio::co_spawn(executor, deliver<T>(std::move(work), std::move(done)), [](std::exception_ptr error) {
+    if (error) std::rethrow_exception(error);  // the callback's own: the loop's owner must see it
+  });
+}
+
+}  // namespace
+
+boost::asio::awaitable<Result<intent::Decision>> explain_stop(SchedulerQuestion question) {
+  question.resource = intent::without_instance(question.resource);
+  const auto end = Steady::now() + question.deadline;
+  for (;; --question.repeats) {
+    auto decision = co_await explain_once(question);
+    const bool again = question.cib_file.empty() && question.repeats > 0 && decision && decision.value().plan_lacks_stop;
+    question.deadline = std::chrono::duration_cast<Milliseconds>(end - Steady::now());
+    if (!again || question.deadline < Milliseconds{600}) co_return decision;
+    boost::asio::steady_timer pause(co_await boost::asio::this_coro::executor, Milliseconds{300});
+    co_await pause.async_wait(boost::asio::use_awaitable);
+    question.deadline -= Milliseconds{300};
+  }
+}
+
+Result<intent::Decision> explain_stop_now(SchedulerQuestion question) {
+  boost::asio::io_context loop;
+  std::optional<Result<intent::Decision>> answer;
+  spawn<intent::Decision>(loop.get_executor(), explain_stop(std::move(question)),
+                          [&](Result<intent::Decision> decision) { answer.emplace(std::move(decision)); });
+  loop.run();
+  return answer ? std::move(*answer) : Result<intent::Decision>(Error{"reading the scheduler's plan was broken off"});
+}
+
+void explain_stop(boost::asio::any_io_executor executor, SchedulerQuestion question, std::function<void(intent::Decision)> done) {
+  spawn<intent::Decision>(std::move(executor), explain_stop(std::move(question)), [done = std::move(done)](Result<intent::Decision> decision) {
+    done(decision ? std::move(decision.value()) : intent::unsure(decision.error()));
+  });
+}
+
+void judge_offer(boost::asio::any_io_executor executor, SchedulerQuestion question,
+                 std::function<void(Result<intent::Judged>)> done) {
+  spawn<intent::Judged>(std::move(executor), judge(std::move(question)), std::move(done));
+}
+
+}  // namespace migrationd::io
