@@ -138,6 +138,10 @@ bool utf8(const std::string& text) {
 
 }  // namespace
 
+std::string seal_record(std::string_view body) {
+  return std::string(magic) + std::to_string(journal_version) + " " + sha256(body) + "\n" + std::string(body);
+}
+
 Result<std::string> encode_record(const engine::Record& record, const std::string& boot_id) {
   auto wrong = [&](const std::string& field) {
     return Error{"journal: " + field + " of domain " + record.uuid.str() + " is not UTF-8 text; correct it"};
@@ -158,7 +162,7 @@ Result<std::string> encode_record(const engine::Record& record, const std::strin
                             {"state", state_json(record.state)}}
                            .dump(1);
     if (body.size() > journal_record_limit - 200) return Error{"journal: the record of domain " + record.uuid.str() + " is too large"};
-    return std::string(magic) + std::to_string(journal_version) + " " + sha256(body) + "\n" + body;
+    return seal_record(body);
   } catch (const json::exception& error) {
     return Error{"journal: the record of domain " + record.uuid.str() + " can't be written: " + error.what()};
   }
