@@ -171,6 +171,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
     TimerId timer = 0;
     Instant ends;
     wire::AskReady message;
+    std::string why_not;  ///< its last no
   };
   std::map<std::uint64_t, Question> questions_;
   std::uint64_t next_question_ = 1;

@@ -218,15 +218,16 @@ void Engine::mean_stop(handoff::Token token) {
   const auto found = pending_.find(token);
   if (found == pending_.end()) return;
   Pending& pending = *found->second;
+  if (wait_for_hypervisor(pending)) return;
   DomainRunner& runner = *find(pending.uuid);
   const Phase phase = runner.state().phase;
   const DomainView view = runner.view();
-  const bool ours = phase == Phase::held || phase == Phase::offered || phase == Phase::moving;
+  const bool by_hand = phase == Phase::gone && view.here == Here::running;  // runs here without us having been asked
+  const bool ours = phase == Phase::held || phase == Phase::offered || phase == Phase::moving || by_hand;
   if (!ours) {
     runner.feed(event::Stop{token, StopMeaning::real, {}});
     return;
   }
-  if (wait_for_hypervisor(pending)) return;
   if (view.here != Here::running || !view.healthy) {
     if (phase != Phase::moving) {
       real_stop(pending, view.detail.empty() ? "it is not healthy" : "it is " + view.detail);

@@ -37,8 +37,9 @@ void Engine::ask_again(std::uint64_t number) {
   if (world_.clock.now() >= question.ends) {
     Question over = std::move(question);
     questions_.erase(found);
-    over.done(Error{world_.peers.linked(over.node) ? over.node + " did not say in time whether it can take it"
-                                                   : "there is no link to the daemon of " + over.node});
+    if (!world_.peers.linked(over.node)) over.why_not = "there is no link to the daemon of " + over.node;
+    if (over.why_not.empty()) over.why_not = over.node + " did not say in time whether it can take it";
+    over.done(Error{over.why_not});
     return;
   }
   world_.peers.send(question.node, question.message);
@@ -48,14 +49,14 @@ void Engine::ask_again(std::uint64_t number) {
 void Engine::ready_answered(const NodeName& from, const wire::Ready& answer) {
   const auto found = questions_.find(answer.question);
   if (found == questions_.end() || found->second.node != from) return;
+  if (!answer.ready) {  // asked again as long as there's time: what is in the way may be over soon
+    found->second.why_not = from + " can't take it: " + answer.why;
+    return;
+  }
   Question question = std::move(found->second);
   questions_.erase(found);
   world_.clock.cancel(question.timer);
-  if (answer.ready) {
-    question.done(Done{});
-  } else {
-    question.done(Error{from + " can't take it: " + answer.why});
-  }
+  question.done(Done{});
 }
 
 std::uint64_t Engine::promised_memory_kib(const DomainUuid& except) const {
@@ -84,8 +85,9 @@ void Engine::answer_ready(const NodeName& from, const wire::AskReady& question) 
                   " MiB are promised to others");
   }
   if (const DomainRunner* runner = find(question.domain)) {
-    if (runner->state().phase != Phase::gone) {
-      return answer(std::string("it has the domain as ") + handoff::to_string(runner->state().phase));
+    const Phase phase = runner->state().phase;
+    if (phase != Phase::gone && phase != Phase::claim && phase != Phase::withdrawn) {
+      return answer(std::string("it has the domain as ") + handoff::to_string(phase));
     }
   }
   if (question.definition.empty()) return answer("");
