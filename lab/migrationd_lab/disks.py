@@ -67,17 +67,15 @@ def copy_install(tree, layer):
 
 
 def make_key(layers):
-    """One key for all nodes, unless --install brings one: migrationctl keygen, seeing our layer as its /etc."""
+    """One key for all nodes, unless --install brings one: migrationctl keygen into our layer."""
     tools = [p for p in sorted(layers.glob("*/usr/**/migrationctl")) if p.parent.name in ("bin", "sbin")]
     if not tools or list(layers.glob("*/etc/migrationd/key")):
         return
-    (layers / "lab/etc").mkdir(exist_ok=True)
-    (layers / "work").mkdir()
-    mount = f"mount -t overlay overlay -o lowerdir=/etc,upperdir={layers}/lab/etc,workdir={layers}/work /etc"
-    done = run(["unshare", "--mount", "sh", "-c", f'{mount} && "$0" keygen', tools[0]], check=False)
+    folder = layers / "lab/etc/migrationd"
+    folder.mkdir(parents=True, exist_ok=True)
+    done = run([tools[0], "keygen", "--file", folder / "key"], check=False)
     if done.returncode != 0:
         print(f"migrationctl keygen: {done.stderr.strip()}; the nodes have no key", file=sys.stderr)
-    shutil.rmtree(layers / "work")
 
 
 def make_node_disk(settings, node):

@@ -138,14 +138,15 @@ class Cpg {
     return cpg_local_get(handle_, &id) == CS_OK ? id : 0;
   }
   std::set<std::uint32_t> joined(const char* group) {
-    cpg_name name{};
-    name.length = static_cast<std::uint32_t>(std::strlen(group));
-    std::memcpy(name.value, group, name.length);
     cpg_iteration_handle_t iterator;
     std::set<std::uint32_t> nodes;
-    if (cpg_iteration_initialize(handle_, CPG_ITERATION_ONE_GROUP, &name, &iterator) != CS_OK) return nodes;
+    if (cpg_iteration_initialize(handle_, CPG_ITERATION_ALL, nullptr, &iterator) != CS_OK) return nodes;
     cpg_iteration_description_t one;
-    while (cpg_iteration_next(iterator, &one) == CS_OK) nodes.insert(one.nodeid);
+    while (cpg_iteration_next(iterator, &one) == CS_OK) {
+      // Pacemaker counts the closing zero into the name's length, others don't.
+      const std::string name(one.group.value, strnlen(one.group.value, one.group.length));
+      if (name == group) nodes.insert(one.nodeid);
+    }
     cpg_iteration_finalize(iterator);
     return nodes;
   }

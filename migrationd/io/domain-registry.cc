@@ -170,6 +170,10 @@ DomainView DomainRegistry::view(const Entry& entry, Instant now) const {
     return view;
   }
   if (entry.listed) {
+    if (entry.alive && !entry.alive()) {
+      view.detail = "its emulator has ended, and libvirt hasn't said how";
+      return view;
+    }
     if (entry.facts && entry.unreadable.empty()) return view_of(*entry.facts);
     view.detail = entry.unreadable;
     return view;

@@ -315,6 +315,12 @@ void LibvirtHypervisor::apply(const DomainUuid& uuid, const Result<Reading>& res
     return;
   }
   EmulatorHandle emulator = reading.emulator;
+  if (config_.uri.starts_with("qemu") && (!emulator || emulator->dead())) {
+    // libvirt looks after a killed emulator every 200 ms; until it noticed the end, its word is of the past.
+    unreadable_.insert(uuid);
+    read_again_later();
+    return;
+  }
   registry_.set(uuid, reading.facts, emulator ? DomainRegistry::Alive([emulator] { return !emulator->dead(); }) : nullptr);
 }
 

@@ -225,6 +225,9 @@ void MigrationJob::judge() {
   auto& jobs = hypervisor_.jobs_[uuid_];
   std::erase(jobs, self);
   if (jobs.empty()) hypervisor_.jobs_.erase(uuid_);
+  // libvirt lists it a little longer; it is gone all the same, and whoever claims next must not be told otherwise.
+  if (end->end == handoff::JobEnd::migrated)
+    hypervisor_.registry_.stopped(uuid_, VIR_DOMAIN_EVENT_STOPPED_MIGRATED, hypervisor_.now());
   boost::asio::post(hypervisor_.loop_, [life = std::weak_ptr<int>(hypervisor_.life_), done = std::move(done), end = *end] {
     if (life.lock()) done(end);
   });
