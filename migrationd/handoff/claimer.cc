@@ -84,6 +84,12 @@ void Stepper::accept(const NodeName& from, Attempt attempt, Epoch epoch) {
     hold(epoch, Due::resume);
     s_.given_by = from;  // to be acknowledged when it executes
     s_.given_attempt = attempt;
+  } else if (s_.phase == Phase::withdrawn) {
+    say("given by " + from + ", but the copy is gone, and nobody here asks for it any more");
+    enter_gone();
+    s_.epoch = epoch;
+    act(action::SendAcknowledged{from, attempt});
+    answer_stop(true, "");
   } else {
     say("given by " + from + ", but the copy is gone: it died after it was given; booting it");
     hold(epoch, Due::boot);

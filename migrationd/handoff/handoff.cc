@@ -127,8 +127,14 @@ void Stepper::stop_for_real(bool at_once) {
   if (s_.phase == Phase::offered) act(action::DisarmOffer{});
   const Due due = s_.due == Due::boot ? Due::boot : Due::nothing;
   const Token start = s_.start;
+  std::set<NodeName> asked = s_.phase == Phase::withdrawn || s_.phase == Phase::stopping ? s_.asked : std::set<NodeName>{};
+  const Attempt open = s_.open;
   enter_gone();
   s_.start = start;
+  if (!asked.empty()) {  // our claim is still about: who serves it late must be told; see ended()
+    s_.asked = std::move(asked);
+    s_.open = open;
+  }
   s_.phase = Phase::stopping;
   s_.was_offered = was_offered;
   s_.due = due;  // a boot on its way can't be called back: what it makes is ended when it has ended
@@ -164,6 +170,7 @@ void Stepper::on(const event::Note& e) {
 void Stepper::on(const event::HereChanged&) {
   switch (s_.phase) {
     case Phase::held:
+      if (s_.due == Due::resume && here(Here::paused)) act(action::Resume{});
       if (!nothing_here()) return;
       if (s_.due == Due::resume) {  // it crashed after it was given, before it ran here: it is ours to boot
         say("the copy that was given to us died before it ran here: booting it");
@@ -173,6 +180,7 @@ void Stepper::on(const event::HereChanged&) {
       }
       return;  // settle_orders() sees its death, except while it is being booted
     case Phase::offered:
+      if (here(Here::paused)) act(action::Resume{});  // left so by a failed job
       if (!nothing_here()) return;
       say("it died while it was offered");
       act(action::DisarmOffer{});
@@ -180,10 +188,9 @@ void Stepper::on(const event::HereChanged&) {
       best_effort();
       return;
     case Phase::stopping:
-      if (!nothing_here() || s_.due == Due::boot) return;
-      enter_gone();
-      best_effort();
-      answer_stop(true, "");
+      if (nothing_here() && s_.due != Due::boot) ended();
+      // Our claim was served late, and the copy came after the one that was ended.
+      if (!s_.asked.empty() && (here(Here::paused) || here(Here::incoming))) act(action::ShutDown{true});
       return;
     case Phase::moving:  // JobEnded says it, and how
     case Phase::gone:
@@ -192,6 +199,19 @@ void Stepper::on(const event::HereChanged&) {
     case Phase::given:
       return;
   }
+}
+
+/// The stop is done, its death is verified.
+void Stepper::ended() {
+  if (s_.asked.empty()) {
+    enter_gone();
+  } else {
+    s_.phase = Phase::withdrawn;
+    s_.was_offered = false;
+    send_withdraws();
+  }
+  best_effort();
+  answer_stop(true, "");
 }
 
 void Stepper::died() {
@@ -233,6 +253,7 @@ void Stepper::on(const event::Recovered&) {
         best_effort();
         return;
       }
+      if (here(Here::paused)) act(action::Resume{});  // left so by a failed job
       if (s_.offer_ends <= context_.now) {
         say("the offer's time ran out while the daemon was away");
         stop_for_real(false);
@@ -247,7 +268,7 @@ void Stepper::on(const event::Recovered&) {
       s_.due = Due::nothing;
       best_effort();
       if (nothing_here()) {
-        enter_gone();
+        ended();
       } else {
         act(action::ShutDown{true});
       }

@@ -8,6 +8,7 @@ namespace migrationd::handoff {
 
 void Stepper::on(const event::Start& e) {
   if (s_.start != e.token) answer_start(false, "another start came");
+  if (s_.phase != Phase::stopping) answer_stop(false, "a start came");
   s_.start = e.token;
   s_.doubt.clear();
   switch (s_.phase) {
@@ -36,10 +37,8 @@ void Stepper::on(const event::Start& e) {
       // A copy that may have been given must be waited for; without one a newer claim says it all.
       if (nothing_here()) begin_claim(false, cluster_.others);
       return;
-    case Phase::held:
-      answer_stop(false, "a start came");
-      return;
     case Phase::gone:
+    case Phase::held:
       return;  // settle_orders()
   }
 }
@@ -183,6 +182,11 @@ void Stepper::on(const event::Judged& e) {
 
 void Stepper::on(const event::TimeShort&) {
   if (s_.phase != Phase::withdrawn || s_.stop == 0) return;
+  if (nothing_here()) {  // what is given later is ours then, running and noted by all
+    say("the stop's time is nearly up and not everybody has said whether it gave us the domain; nothing of it is here");
+    answer_stop(true, "");
+    return;
+  }
   say("the stop's time is nearly up and " + (s_.asked.empty() ? std::string("a peer") : *s_.asked.begin()) +
           " has not said whether it gave us the domain: the copy is dropped",
       true);
@@ -223,9 +227,10 @@ void Stepper::settle_orders() {
     case Phase::held:
       if (s_.due != Due::nothing) return;
       if (nothing_here() && !just_executed_) return died();
+      if (s_.stop != 0 && s_.stop_is_real) return stop_for_real(false);  // it came while it was being booted or moved
       if (!here(Here::running)) return;  // also right after it executes, until the hypervisor shows it
       answer_start(true, "");
-      if (s_.stop != 0 && !s_.stop_is_real) {  // it came while the domain was being booted or resumed
+      if (s_.stop != 0) {  // it came while the domain was being booted or resumed
         offer(s_.offer_left);
         answer_stop(true, "");
       }

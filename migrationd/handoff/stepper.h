@@ -77,6 +77,7 @@ class Stepper {
 
   void enter_gone();
   void died();
+  void ended();
   void hold(Epoch epoch, Due due);
   void offer(Milliseconds left);
   void take_back(const std::string& why);

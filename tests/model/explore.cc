@@ -194,21 +194,24 @@ std::vector<Config> configurations(bool deep) {
   const int more = deep ? 1 : 0;
   return {
       run("two-boot", 2, 2 + more, nothing).with(start, 2).with(retry, more).with(crash, 1).with(repeat, more),
-      run("two-claims-crash", 2, 2 + more, held_by_first).with(start, 2).with(stop, 1).with(crash, 1),
-      run("two-claims-cut", 2, 2 + more, held_by_first).with(start, 2).with(stop, 1).with(cut, 1),
-      run("two-claims-repeat", 2, 3, held_by_first).with(start, 2).with(stop, more).with(repeat, 1).with(retry, 1),
-      run("two-claims-crash-cut", 2, 2, held_by_first).with(start, 2).with(stop, more).with(crash, 1).with(cut, 1),
-      run("two-kill", 2, 3, held_by_first).with(start, 1).with(stop, 1).with(kill, 1 + more),
+      run("two-claims-crash", 2, 2, held_by_first).with(start, 1 + more).with(stop, 1).with(crash, 1),
+      run("two-claims-cut", 2, 2, held_by_first).with(start, 1 + more).with(stop, 1).with(cut, 1),
+      run("two-claims-crash-cut", 2, 2, held_by_first).with(start, 2).with(crash, 1).with(cut, 1),
+      run("two-claims-repeat", 2, 2 + more, held_by_first).with(start, 2).with(stop, more).with(repeat, 1),
+      run("two-claims-stop", 2, 3, held_by_first).with(start, 2).with(stop, 1).with(retry, more),
+      run("two-kill", 2, 3, held_by_first).with(start, 1).with(stop, 1).with(kill, 1),
+      run("two-kill-twice", 2, 2 + more, held_by_first).with(start, 1).with(kill, 2),
       run("two-journal", 2, 3, held_by_first).with(start, 1).with(stop, 1).with(journal, 1).with(kill, more),
-      run("two-push", 2, 3, held_by_first).with(push, 1).with(stop, 1).with(start, more).with(kill, 1),
+      run("two-push", 2, 2, held_by_first).with(push, 1).with(stop, 1).with(start, more).with(kill, 1),
       run("two-push-cut", 2, 3, held_by_first).with(push, 1).with(cut, 1).with(crash, 1),
       run("two-silent", 2, 3, held_by_first).with(start, 1).with(stop, 1).with(silence, 1).with(kill, more),
       run("two-death-trouble", 2, 2, held_by_first).with(start, 1 + more).with(stop, 1).with(death, 1).with(trouble, 1),
-      run("two-farewell", 2, 2 + more, held_by_first).with(start, 2).with(farewell, 1).with(cut, 1).with(judge, more),
-      run("two-by-hand", 2, 3, by_hand_at_last).with(start, 1).with(stop, 1).with(push, 1).with(judge, 1),
-      run("three-crash", 3, 2 + more, held_by_first).with(start, 1).with(stop, more).with(crash, 1),
+      run("two-farewell", 2, 2, held_by_first).with(start, 2).with(farewell, 1).with(cut, 1).with(judge, more),
+      run("two-by-hand", 2, 2, by_hand_at_last).with(start, 1).with(stop, 1).with(push, 1).with(judge, 1),
+      run("three-crash", 3, 2, held_by_first).with(start, 1).with(stop, more).with(crash, 1),
       run("three-cut", 3, 2, held_by_first).with(start, 1).with(stop, more).with(cut, 1),
       run("three-two-claims", 3, 2 + more, held_by_first).with(start, 2),
+      run("three-offer", 3, 2, held_by_first).with(start, 1).with(stop, 1),
   };
 }
 

@@ -219,7 +219,7 @@ void Moves::orders(int n) {
     if (late.to.life == Life::healthy) late.to.life = Life::excused;
     add(feed(late, n, {Kind::time_short}));
   }
-  const bool waits = s.phase == Phase::claim || s.phase == Phase::withdrawn || s.phase == Phase::given ||
+  const bool waits = (s.phase == Phase::held && world_.node[n].instance == Instance::none) || s.phase == Phase::claim || s.phase == Phase::withdrawn || s.phase == Phase::given ||
                      !s.inviting.empty() || world_.node[n].instance == Instance::stopped ||
                      world_.node[n].instance == Instance::copy;
   if (waits) add(feed(begin(true, "resend", n), n, {Kind::resend}));
