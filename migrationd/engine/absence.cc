@@ -10,6 +10,10 @@ using handoff::Phase;
 using handoff::Proof;
 namespace event = handoff::event;
 
+namespace {
+constexpr Milliseconds fencing_asked_again{15'000};
+}  // namespace
+
 void Engine::look_for_proofs() {
   for (auto& [uuid, runner] : runners_) {
     const handoff::State& state = runner->state();
@@ -58,7 +62,9 @@ void Engine::prove(DomainRunner& runner, const NodeName& node) {
                 proven(uuid, node, Proof::not_member);
               }
             }
-            fencing_asked_.erase(node);  // may be asked again, should it not have come to a proof
+            // May be asked again, should it not have come to a proof; not at once where there's no fencing.
+            const Milliseconds pause = outcome.ok() || membership ? Milliseconds{0} : fencing_asked_again;
+            world_.clock.schedule(pause, [this, node] { fencing_asked_.erase(node); });
           }));
     }
   }));

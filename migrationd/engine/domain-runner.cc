@@ -26,6 +26,8 @@ constexpr Milliseconds ask_again_after = 2s;
 /// The dead-man strikes this long after the deadline that the daemon itself keeps.
 constexpr Milliseconds dead_man_delay = 20s;
 constexpr std::size_t remarks_kept = 50;
+/// The same alarm is not said again before this.
+constexpr Milliseconds said_again_after = 30s;
 
 }  // namespace
 
@@ -85,6 +87,9 @@ DomainRunner::~DomainRunner() {
 }
 
 void DomainRunner::remark(const std::string& text, bool alarm) {
+  for (const Remark& before : remarks_) {  // what is tried every half second is said once in a while
+    if (alarm && before.text == text && before.at + said_again_after > world_.clock.now()) return;
+  }
   remarks_.push_back({world_.clock.now(), text, alarm});
   if (remarks_.size() > remarks_kept) remarks_.pop_front();
   world_.log.write(alarm ? Log::Level::alarm : Log::Level::notice, record_.name, text);
@@ -190,11 +195,22 @@ void DomainRunner::boot() {
   }
   world_.hypervisor.boot(definition, alive<Outcome>([this](Outcome outcome) {
     if (outcome.ok()) {
-      feed(event::Executes{});
+      executes(handoff::Due::boot);
     } else {
       feed(event::BootFailed{outcome.error()});
     }
   }));
+}
+
+/// The call's answer can be ahead of the hypervisor's event. Looked at between the two, a domain that was just
+/// booted would pass for one that died.
+void DomainRunner::executes(handoff::Due what) {
+  const Here here = view().here;
+  if (here == Here::running || here == Here::unknown) {
+    feed(event::Executes{what});
+    return;
+  }
+  world_.hypervisor.refresh(alive<Outcome>([this, what](Outcome) { feed(event::Executes{what}); }));
 }
 
 void DomainRunner::resume() {
@@ -203,7 +219,7 @@ void DomainRunner::resume() {
   world_.hypervisor.resume(record_.uuid, alive<Outcome>([this](Outcome outcome) {
     resuming_ = false;
     if (outcome.ok()) {
-      feed(event::Executes{});
+      executes(handoff::Due::resume);
     } else {
       remark("could not be resumed, tried again: " + outcome.error(), true);
     }

@@ -69,6 +69,7 @@ class DomainRunner {
   void keep_resending();
   void send(const NodeName& to, wire::PeerMessage message);
   void boot();
+  void executes(handoff::Due what);
   void resume();
   void drop_copy();
   void start_job(const NodeName& to, Attempt attempt);

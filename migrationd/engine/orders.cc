@@ -303,7 +303,14 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
     }
     one.remark("pushed to " + intent.to + " before the stop returns: " + intent.reason);
     waiting.pushing = true;
-    one.job_by(waiting.ends);
+    // Half of the time is the real stop's, should the push fail: a stop that fails gets the node fenced.
+    const Milliseconds half = (waiting.ends - world_.clock.now()) / 2;
+    one.job_by(world_.clock.now() + half);
+    world_.clock.schedule(half, [this, token] {
+      const auto late = pending_.find(token);
+      if (late == pending_.end() || !late->second->pushing) return;
+      find(late->second->uuid)->feed(event::PushEnded{token, "half of the stop's time is over"});
+    });
     one.feed(event::Push{token, intent.to});
   }));
 }
@@ -367,14 +374,16 @@ void Engine::time_up(handoff::Token token) {
   Pending& pending = *found->second;
   pending.end_timer = 0;
   DomainRunner& runner = *find(pending.uuid);
-  const std::string doubt = runner.state().doubt.empty() ? pending.doubt : runner.state().doubt;
-  const std::string why = "the time of this action is nearly up" + (doubt.empty() ? "" : ": " + doubt);
+  const std::string& known = runner.state().doubt;
+  const std::string doubt = known.empty() ? pending.doubt : known;
+  const std::string nearly_up = "the time of this action is nearly up";
+  const std::string why = nearly_up + (doubt.empty() ? "" : ": " + doubt);
   if (!pending.time_is_up) {
     pending.time_is_up = true;
     switch (pending.order.kind) {
       case Order::Kind::start:
       case Order::Kind::migrate_from:
-        runner.feed(event::StartEnded{token, why});
+        runner.feed(event::StartEnded{token, known.empty() ? why : nearly_up});  // it adds its doubt itself
         break;
       case Order::Kind::migrate_to:
         runner.feed(event::PushEnded{token, why});
