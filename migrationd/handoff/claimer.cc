@@ -288,7 +288,7 @@ void Stepper::settle_claim() {
   if (s_.invited) return;
   std::string why_not;
   if (!absent_by_all(&why_not)) {
-    if (!why_not.empty() && (s_.doubt.empty() || !answered_by_all())) s_.doubt = why_not;
+    if (!why_not.empty() && (s_.doubt.empty() || answered_by_all())) s_.doubt = why_not;
     return;
   }
   if (here(Here::unknown)) {

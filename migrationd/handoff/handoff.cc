@@ -47,6 +47,8 @@ Step journal_failed(const Cluster& cluster, const State& state, const Context& c
                                                "directory"});
   } else if (const auto* push = std::get_if<event::Push>(&lost)) {
     same.actions.push_back(action::AnswerPush{push->token, false, text});
+  } else if (const auto* claim = std::get_if<event::Claim>(&lost)) {
+    same.actions.push_back(action::SendWait{claim->from, claim->attempt, text});
   }
   same.actions.push_back(action::Say{text + "; not done: " + to_string(lost), true});
   return same;
@@ -114,6 +116,7 @@ void Stepper::hold(Epoch epoch, Due due) {
   enter_gone();
   s_.phase = Phase::held;
   s_.epoch = epoch;
+  s_.doubt.clear();
   s_.due = due;
   s_.noted = {cluster_.self, cluster_.installation, epoch};
   if (due == Due::nothing) act(action::SendNote{epoch});  // else when it executes: the giver takes it for thanks

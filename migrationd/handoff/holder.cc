@@ -12,6 +12,11 @@ Attempt Stepper::last_of(const NodeName& claimer) const {
   return found == s_.last.end() ? Attempt{} : found->second;
 }
 
+std::string Stepper::not_running() const {
+  return here(Here::unknown) ? "the hypervisor of " + cluster_.self + " does not say whether it runs"
+                             : "it does not run at the moment";
+}
+
 void Stepper::release(const event::Claim& e, const std::string& why) {
   act(action::SendReleased{e.from, e.attempt, why});
 }
@@ -25,14 +30,14 @@ void Stepper::on(const event::Claim& e) {
     case Phase::offered:
       if (repeated) return release(e, "the migration failed; claim again");
       s_.last[e.from] = e.attempt;
-      if (!here(Here::running)) return release(e, "it does not run at the moment");
+      if (!here(Here::running)) return release(e, not_running());
       act(action::DisarmOffer{});
       return move_to(e.from, e.attempt, false);
     case Phase::held:
       if (repeated) return release(e, "it is held here");
       s_.last[e.from] = e.attempt;
       if (e.from != s_.inviting && !e.claimable) return release(e, e.why_not);
-      if (!here(Here::running) || s_.due != Due::nothing) return release(e, "it does not run at the moment");
+      if (!here(Here::running) || s_.due != Due::nothing) return release(e, not_running());
       return move_to(e.from, e.attempt, true);
     case Phase::moving:
       if (e.from == s_.peer && e.attempt > s_.serving && !s_.aborting) {  // the peer forgot the old one

@@ -99,6 +99,7 @@ class Stepper {
   bool absent_by_all(std::string* why_not) const;
   Attempt last_of(const NodeName& claimer) const;
   void release(const event::Claim& e, const std::string& why);
+  std::string not_running() const;
   void conflict(const Holder& holder);
 
   const Cluster& cluster_;
