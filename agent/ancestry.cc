@@ -71,6 +71,14 @@ wire::HeartbeatCause cause_of_call(const std::vector<Arguments>& ancestors) {
   return HeartbeatCause::by_hand;
 }
 
+std::string dead_node(const std::vector<Arguments>& ancestors) {
+  for (const Arguments& arguments : ancestors) {
+    for (std::size_t i = 0; i + 1 < arguments.size() && i < 4; ++i)
+      if (file_name(arguments[i]) == "mach_down") return arguments[i + 1];
+  }
+  return {};
+}
+
 std::vector<Arguments> ancestors() {
   std::vector<Arguments> result;
   pid_t pid = ::getppid();

@@ -49,7 +49,10 @@ int run_lsb(const Installation& installation, const Call& call, std::string_view
   };
   if (is_status) return status(name, ask("status", status_time));
 
-  request.cause = cause_of_call(ancestors());
+  const std::vector<Arguments> above = ancestors();
+  request.cause = cause_of_call(above);
+  if (std::string dead = dead_node(above); !dead.empty() && call.action == "start")
+    request.parameters["CRM_meta_heartbeat_dead_node"] = std::move(dead);
   Answer answer;
   if (call.action == "restart") {
     answer = ask("stop", action_time);

@@ -4,7 +4,9 @@ cluster manager, and questions such as "where does it run" asked of libvirt itse
 
 import os
 import pathlib
+import shutil
 import sys
+import tempfile
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(TOP / "lab/tests"), str(TOP / "lab")]
@@ -13,7 +15,7 @@ from lab_test import Lab, check, name, run, wait_until  # noqa: E402
 from migrationd_lab.measure import measured  # noqa: E402
 
 __all__ = ["Lab", "check", "measured", "name", "run", "wait_until", "up", "add_vm", "where", "wait_on", "on",
-           "standby", "unstandby", "log_of", "kept_live", "one_writer"]
+           "standby", "unstandby", "linked", "wait_settled", "log_of", "kept_live", "one_writer"]
 
 PRIMITIVE = ("crm configure primitive {vm} ocf:migrationd:VirtualDomain params config=/etc/libvirt/lab/{vm}.xml "
              "hypervisor=qemu:///system migration_transport=tcp {params} meta allow-migrate={migrate} "
@@ -21,17 +23,21 @@ PRIMITIVE = ("crm configure primitive {vm} ocf:migrationd:VirtualDomain params c
              "op migrate_to timeout=60 op migrate_from timeout=60")
 
 
-def up(**settings):
-    """A lab with migrationd installed; its log in full on the nodes' /var/log/migrationd.out."""
+def up(files={}, **settings):
+    """A lab with migrationd installed, plus `files` (path: text); its log in full on the nodes' /var/log/migrationd.out.
+    Returns when all daemons are linked."""
     stage = os.environ.get("MIGRATIOND_STAGE")
     if not stage:
         raise SystemExit("MIGRATIOND_STAGE is not set: run this test through tests/run, or name a make install "
                          "DESTDIR tree in it")
-    lab = Lab.up(name=name(), install=stage, **settings)
-    for node in lab.nodes:
-        node.write("/etc/migrationd/migrationd.conf", "log_level = debug\nlog_target = stderr\n")
-        node.service("restart", "migrationd")
-    # The restarts say farewell to each other; wait until all links stand again.
+    with tempfile.TemporaryDirectory(prefix="migrationd-test-") as folder:
+        shutil.copytree(stage, folder, symlinks=True, dirs_exist_ok=True)
+        config = {"/etc/migrationd/migrationd.conf": "log_level = debug\nlog_target = stderr\n"}
+        for path, text in {**config, **files}.items():
+            target = pathlib.Path(folder + path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+        lab = Lab.up(name=name(), install=folder, **settings)
     for node in lab.nodes:
         wait_until(lambda: linked(node, [n for n in lab.nodes if n is not node]), 20, f"links of {node.name}")
     return lab

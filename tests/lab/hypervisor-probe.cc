@@ -191,6 +191,7 @@ int main(int argc, char** argv) {
   program.resize(static_cast<std::size_t>(std::max<ssize_t>(0, ::readlink("/proc/self/exe", program.data(), program.size()))));
   io::DeadManProcess dead_man(loop, {program, state_dir, state_dir + "-run", false}, log);
   Probe probe(hypervisor, dead_man, state_dir);
+  print({{"event", "started"}, {"pid", ::getpid()}});
   hypervisor.listen(&probe);
   hypervisor.start();
   boost::asio::posix::stream_descriptor input(loop, ::dup(STDIN_FILENO));

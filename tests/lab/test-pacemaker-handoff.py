@@ -5,8 +5,7 @@
 import sys
 
 from handoff_lab import (add_vm, check, kept_live, log_of, measured, on, one_writer, run, standby, unstandby, up,
-                         wait_on, wait_until, where)
-from handoff_lab import wait_settled
+                         wait_on, wait_settled, wait_until, where)
 
 lab = None
 

@@ -58,6 +58,13 @@ TEST_CASE("agent: why Heartbeat calls, by the processes above") {
   CHECK(cause_of_call({{"/bin/sh", "/usr/share/heartbeat/ResourceManager", "status", "x"}, init}) == HeartbeatCause::by_hand);
 }
 
+TEST_CASE("agent: the node that Heartbeat takes over from is found above us") {
+  CHECK(dead_node({{"/bin/sh", "/usr/share/heartbeat/ResourceManager", "takegroup", "vm1"},
+                   {"/bin/sh", "/usr/share/heartbeat/mach_down", "node2"}}) == "node2");
+  CHECK(dead_node({{"/bin/sh", "/usr/share/heartbeat/ResourceManager", "takegroup", "vm1"}}).empty());
+  CHECK(dead_node({{"vi", "mach_down"}}).empty());
+}
+
 TEST_CASE("agent: the ancestors of this process are found") {
   const auto found = ancestors();
   REQUIRE_FALSE(found.empty());

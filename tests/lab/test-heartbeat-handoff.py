@@ -1,0 +1,79 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Under classic Heartbeat: shutdown, standby and failback move the guest live; a dead node's guest boots elsewhere."""
+
+import sys
+
+from handoff_lab import check, kept_live, log_of, measured, one_writer, run, up, wait_until, where
+
+lab = None
+RESOURCE = "config = /etc/libvirt/lab/vm1.xml\nhypervisor = qemu:///system\nmigration_transport = tcp\n"
+AGENT = "/etc/ha.d/resource.d/migrationd vm1"
+
+
+def word(node):
+    return node.run(f"{AGENT} status", check=False).stdout.strip()
+
+
+def wait_here(node, timeout=120):
+    wait_until(lambda: where(lab) == [node.name] and word(node) == "running", timeout, f"vm1 on {node.name}")
+
+
+def case_first_start():
+    global lab
+    lab = up(files={"/etc/migrationd/resources/vm1.conf": RESOURCE}, stack="heartbeat",
+             haresources=["node1 migrationd::vm1"])
+    wait_here(lab.node("node1"))
+    lab.guest("vm1").wait_up(60)
+    check(word(lab.node("node2")) == "stopped", f"status on node2 says {word(lab.node('node2'))!r}")
+
+
+def case_shutdown_hands_it_over_live():
+    one, two = lab.nodes
+    kept_live(measured(lab, "vm1", lambda: (one.service("stop", "heartbeat"), wait_here(two))))
+    check("offered to node2" in log_of(one), "node1 did not offer it")
+    one_writer(lab)
+
+
+def case_failback_is_live():
+    one, two = lab.nodes
+    kept_live(measured(lab, "vm1", lambda: (one.service("start", "heartbeat"), wait_here(one))))
+    one_writer(lab)
+
+
+def case_standby_is_live():
+    one, two = lab.nodes
+    kept_live(measured(lab, "vm1", lambda: (one.run("/usr/share/heartbeat/hb_standby all"), wait_here(two))))
+    kept_live(measured(lab, "vm1", lambda: (one.run("/usr/share/heartbeat/hb_takeover all"), wait_here(one))))
+    one_writer(lab)
+
+
+def case_a_stop_by_hand_is_a_real_stop():
+    one, two = lab.nodes
+    one.run(f"{AGENT} stop", timeout=120)
+    check(where(lab) == [] and word(one) == "stopped", f"it still runs on {where(lab)}")
+    check(two.run(f"{AGENT} stop", check=False).returncode == 0, "a stop of what is not here failed")
+    one.run(f"{AGENT} start", timeout=120)
+    wait_here(one)
+    lab.guest("vm1").wait_up(60)
+
+
+def case_a_killed_node_is_shot_and_the_guest_boots_elsewhere():
+    one, two = lab.nodes
+    lab.kill(one.name)
+    wait_here(two)
+    lab.guest("vm1").wait_up(60)
+    one_writer(lab)
+
+
+def case_down():
+    lab.down()
+
+
+if __name__ == "__main__":
+    try:
+        code = run(globals())
+    finally:
+        if lab is not None:
+            lab.down()
+    sys.exit(code)
