@@ -70,6 +70,25 @@ void Engine::prove(DomainRunner& runner, const NodeName& node) {
   }));
 }
 
+/// The cluster manager remembers a failed start and keeps the node out; when the proof came after all, one
+/// clean-up lets it try again. Once: what fails for another reason stays failed.
+void Engine::clean_up_proven_starts() {
+  for (auto at = unproven_starts_.begin(); at != unproven_starts_.end();) {
+    DomainRunner* runner = find(*at);
+    const Phase phase = runner->state().phase;
+    if (phase == Phase::claim || phase == Phase::withdrawn) {
+      ++at;
+      continue;
+    }
+    at = unproven_starts_.erase(at);
+    if (phase != Phase::gone || runner->record().resource.empty()) continue;
+    runner->remark("the proof that was missing for the start has come: the failed start is cleaned up");
+    world_.cluster.clean_up(runner->record().resource, alive<Outcome>([this, name = runner->record().name](Outcome done) {
+      if (!done.ok()) world_.log.write(Log::Level::warning, name, "the failed start can't be cleaned up: " + done.error());
+    }));
+  }
+}
+
 void Engine::proven(const DomainUuid& uuid, const NodeName& node, Proof proof) {
   if (DomainRunner* runner = find(uuid)) runner->feed(event::Proven{node, proof});
 }

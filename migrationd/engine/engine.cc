@@ -49,6 +49,7 @@ void Engine::begin() {
 void Engine::tick() {
   tick_timer_ = world_.clock.schedule(tick_every, [this] { tick(); });
   look_for_proofs();
+  clean_up_proven_starts();
   static_assert(tick_every <= 5s);
   judge_offers();
 }

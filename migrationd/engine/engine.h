@@ -137,6 +137,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
 
   // absence.cc
   void look_for_proofs();
+  void clean_up_proven_starts();
   void prove(DomainRunner& runner, const NodeName& node);
   void proven(const DomainUuid& uuid, const NodeName& node, handoff::Proof proof);
   void heard_from(const NodeName& node);
@@ -163,6 +164,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::set<NodeName> farewells_;
   std::map<DomainUuid, std::string> unreadable_;
   std::set<NodeName> fencing_asked_;
+  std::set<DomainUuid> unproven_starts_;       ///< starts that failed only for want of proof, not cleaned up yet
   std::map<NodeName, Instant> last_word_;      ///< when a node was last heard or seen as member
   Instant begun_;                              ///< when this engine began
   struct Question {

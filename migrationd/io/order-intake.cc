@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "migrationd/io/domain-xml.h"
+#include "migrationd/io/migrate-options.h"
 #include "migrationd/resource/migration-uri.h"
 
 namespace migrationd::io {
@@ -92,6 +93,9 @@ std::variant<engine::Order, Refused> OrderIntake::order(const wire::LocalRequest
 Refused OrderIntake::validate(const wire::LocalRequest& request) {
   const auto parameters = resource::parse(request.parameters);
   if (!parameters.ok()) return {OcfCode::not_configured, parameters.error()};
+  if (const auto options = parse_migrate_options(parameters.value().migrate_options); !options.ok()) {
+    return {OcfCode::not_configured, options.error()};
+  }
   const auto read = definition(parameters.value());
   if (!read.ok()) return {OcfCode::not_installed, read.error()};
   return {OcfCode::success, ""};
@@ -118,9 +122,7 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
     policy.shutdown_timeout = *parameters.shutdown_timeout;
     if (policy.shutdown_timeout.count() == 0) policy.force_stop = true;
   }
-    const auto options = all.find("migrate_options");
-    const std::string migrate_options = options == all.end() ? "" : options->second;
-    policy.way_to = [parameters, migrate_options](const std::string&, const NodeName& node) {
+    policy.way_to = [parameters](const std::string&, const NodeName& node) {
       engine::MigrateOrder order;
       order.to = node;
       const auto uri = resource::migration_uri(parameters, node);
@@ -128,7 +130,7 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
       order.migrate_uri = resource::migrate_uri(parameters, node);
       order.downtime = parameters.migration_downtime;
       order.speed_mib = parameters.migration_speed;
-      order.options = migrate_options;
+      order.options = parameters.migrate_options;
       return order;
     };
     return policy;
