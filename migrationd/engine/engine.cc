@@ -182,8 +182,8 @@ void Engine::received(const NodeName& from, const std::string& installation, con
 
 void Engine::link_changed(const NodeName& node, bool up) {
   world_.log.write(Log::Level::notice, "", up ? "the link to " + node + " is up" : "the link to " + node + " is down");
+  if (!up) return;  // its last word was earlier, and it may have been fenced between
   last_word_[node] = world_.clock.now();
-  if (!up) return;
   for (auto& [uuid, one] : runners_) {
     if (one->state().phase == Phase::held && one->state().due == handoff::Due::nothing) {
       world_.peers.send(node, wire::Note{uuid, one->record().name, one->state().epoch});
