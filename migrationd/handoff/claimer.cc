@@ -13,10 +13,8 @@ void Stepper::begin_claim(bool invited, std::set<NodeName> asked) {
   enter_gone();
   s_.start = start;
   s_.phase = Phase::claim;
-  s_.own = s_.own.incarnation == cluster_.incarnation ? Attempt{s_.own.incarnation, s_.own.number + 1}
-                                                      : Attempt{cluster_.incarnation, 1};
+  next_attempt();
   s_.open = open.none() ? s_.own : open;  // an older one may still be served, when its withdrawal was lost
-  must_be_on_disk();  // an attempt is never used twice
   s_.invited = invited;
   s_.asked = std::move(asked);
   send_claims();
@@ -161,11 +159,12 @@ void Stepper::on(const event::Gone& e) {
   if (s_.phase != Phase::claim && s_.phase != Phase::withdrawn) return;
   if (s_.given_by == e.from) return;
   if (e.epoch > s_.epoch) s_.epoch = e.epoch;
-  if (e.noted.epoch > s_.noted.epoch) {
-    s_.noted = e.noted;
-    // It has held the domain later than we knew, so perhaps later than its fencing that we know of, too.
-    const auto found = s_.answers.find(e.noted.node);
-    if (found != s_.answers.end() && found->second.kind == Answer::Kind::proven) s_.answers.erase(found);
+  const bool news = e.noted.epoch > s_.noted.epoch;
+  if (news) s_.noted = e.noted;
+  if (news && e.noted.node != e.from) {
+    best_effort();
+    held_later_than_known(e.noted.node);
+    if (e.attempt != s_.own) return;  // everybody is asked anew
   }
   s_.answers[e.from] = {Answer::Kind::gone, e.installation};
   if (s_.phase == Phase::claim && s_.invited) withdraw(e.from + " does not have it any more");
@@ -178,10 +177,34 @@ void Stepper::on(const event::Wait& e) {
   s_.doubt = e.from + " says: " + e.why;
 }
 
+/// What the others said, or what is said already and not yet heard, may be from before `node` held it; and who
+/// parted with it may have given it to one that had said `gone`. Only answers to a new attempt count.
+void Stepper::held_later_than_known(const NodeName& node) {
+  if (s_.phase != Phase::claim || s_.invited || !s_.asked.contains(node)) return;
+  s_.answers.erase(node);  // a fencing that we know of may be older, too
+  ask_anew();
+}
+
+void Stepper::ask_anew() {
+  std::erase_if(s_.answers, [](const auto& answer) { return answer.second.kind != Answer::Kind::proven; });
+  next_attempt();
+  send_claims();
+}
+
+void Stepper::next_attempt() {
+  s_.own = s_.own.incarnation == cluster_.incarnation ? Attempt{s_.own.incarnation, s_.own.number + 1}
+                                                      : Attempt{cluster_.incarnation, 1};
+  must_be_on_disk();  // an attempt is never used twice
+}
+
 void Stepper::on(const event::Proven& e) {
   if ((s_.phase == Phase::claim || s_.phase == Phase::withdrawn) && s_.asked.contains(e.node)) {
     if (s_.given_by == e.node) return;
+    const auto known = s_.answers.find(e.node);
+    if (known != s_.answers.end() && known->second.kind == Answer::Kind::proven) return;
     s_.answers[e.node] = {Answer::Kind::proven, {}};
+    // Before it went down it may have given the domain to one that had told us `gone`.
+    if (s_.phase == Phase::claim && !s_.invited && s_.asked.size() > 1) ask_anew();
     if (s_.phase == Phase::claim && s_.invited) withdraw(e.node + " is down");
     return;
   }

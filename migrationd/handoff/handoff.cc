@@ -164,10 +164,12 @@ void Stepper::on(const event::Note& e) {
   const bool ours_is_older = holder.epoch > s_.epoch || (holder.epoch == s_.epoch && holder.node < cluster_.self);
   if (ours_is_older && (s_.phase == Phase::held || s_.phase == Phase::offered) && !nothing_here()) conflict(holder);
   if (holder.epoch > s_.epoch) s_.epoch = holder.epoch;
-  if (holder.epoch > s_.noted.epoch || (holder.epoch == s_.noted.epoch && holder.node == s_.noted.node)) {
+  const bool news = holder.epoch > s_.noted.epoch;
+  if (news || (holder.epoch == s_.noted.epoch && holder.node == s_.noted.node)) {
     s_.noted = holder;
   }
   best_effort();
+  if (news) held_later_than_known(holder.node);
 }
 
 void Stepper::on(const event::HereChanged&) {

@@ -144,6 +144,8 @@ void Stepper::on(const event::JobEnded& e) {
     case JobEnd::vanished:
       say("it vanished during its migration to " + peer);
       enter_gone();
+      s_.epoch = s_.epoch.next();  // in case that it was given, and the record of it lost
+      s_.noted = {peer, "", s_.epoch};
       best_effort();
       act(action::SendGone{peer, attempt, s_.epoch, s_.noted});
       answer_push(false, "it died during its migration to " + peer);

@@ -84,6 +84,9 @@ class Stepper {
   void stop_for_real(bool at_once);
   void begin_claim(bool invited, std::set<NodeName> asked);
   void withdraw(const std::string& why);
+  void next_attempt();
+  void ask_anew();
+  void held_later_than_known(const NodeName& node);
   void drop_copy();
   void rejudge_stop();
   /// Given to us, but what became of the copy must be seen first.

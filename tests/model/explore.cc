@@ -207,10 +207,11 @@ std::vector<Config> configurations(bool deep) {
       run("two-silent", 2, 3, held_by_first).with(start, 1).with(stop, 1).with(silence, 1).with(kill, more),
       run("two-death-trouble", 2, 2, held_by_first).with(start, 1 + more).with(stop, 1).with(death, 1).with(trouble, 1),
       run("two-farewell", 2, 2, held_by_first).with(start, 2).with(farewell, 1).with(cut, 1).with(judge, more),
-      run("two-by-hand", 2, 2, by_hand_at_last).with(start, 1).with(stop, 1).with(push, 1).with(judge, 1),
+      run("two-by-hand", 2, 2, by_hand_at_last).with(start, 1).with(stop, 1).with(push, more).with(judge, 1),
       run("three-crash", 3, 2, held_by_first).with(start, 1).with(stop, more).with(crash, 1),
       run("three-cut", 3, 2, held_by_first).with(start, 1).with(stop, more).with(cut, 1),
-      run("three-two-claims", 3, 2 + more, held_by_first).with(start, 2),
+      run("three-two-claims", 3, 2, held_by_first).with(start, 2).narrowed(),
+      run("three-claims-crash", 3, 1 + more, held_by_first).with(start, 2).with(crash, 1).narrowed(),
       run("three-offer", 3, 2, held_by_first).with(start, 1).with(stop, 1),
   };
 }

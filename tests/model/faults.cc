@@ -208,6 +208,11 @@ void Moves::faults(int n) {
     }
   }
   if ((world_.node[n].pending & fence_self) != 0) {
+    if (world_.is(n, daemon_up) && memory(world_, n).phase != Phase::stopping) {
+      Move not_fenced = begin(true, "is not fenced", n);
+      not_fenced.to.node[n].pending = static_cast<std::uint16_t>(world_.node[n].pending & ~fence_self);
+      add(std::move(not_fenced));
+    }
     for (Move& move : kill(begin(true, "is fenced on its own wish", n), n)) {
       crash(move, n);
       fence(move.to, n);
@@ -296,9 +301,9 @@ void Moves::job() {
   // It fails, in any stage; what was copied may stay.
   const bool copied = job.stage != JobStage::ordered && (there == Instance::incoming || there == Instance::copy);
   for (const bool stays : {true, false}) {
-    if (stays && !copied) continue;
+    if ((stays && !copied) || (config_.narrow && copied && !stays)) continue;
     for (const bool resumed : {true, false}) {
-      if (!resumed && job.stage != JobStage::switched) continue;
+      if (!resumed && (job.stage != JobStage::switched || config_.narrow)) continue;
       Move fails = begin(true, resumed ? "the job fails, the source runs" : "the job fails, the source is left stopped",
                          job.from);
       if (texts_ && stays) fails.text += ", the copy stays";
@@ -348,7 +353,8 @@ bool Moves::settled_running(const World& w) const {
     if (!w.is(n, daemon_up) || w.is(n, silent) || node.pending != 0 || node.waiter != 0) return false;
     const State& s = room_.state(node.memory);
     if (s.start != 0 || s.stop != 0 || s.push != 0) return false;
-    const bool has = (s.phase == Phase::held && s.due == handoff::Due::nothing) || s.phase == Phase::offered;
+    const bool by_hand = config_.beginning == Beginning::by_hand_at_last && s.phase == Phase::gone;
+    const bool has = (by_hand && node.instance == Instance::running) || (s.phase == Phase::held && s.due == handoff::Due::nothing) || s.phase == Phase::offered;
     if (has && node.instance == Instance::running) {
       ++running;
     } else if (s.phase != Phase::gone || node.instance != Instance::none) {

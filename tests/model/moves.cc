@@ -66,7 +66,8 @@ Moves::Moving Moves::feed(const Move& before, int n, EventKey key) {
     if (texts_) failed.text += "; the journal could not be written";
     for (Move& move : carry_out(failed, n, room_.step(n, node.incarnation, node.memory, here(before.to, n), key, true))) {
       // An offer that can't be journalled is a real stop.
-      if (memory(move.to, n).phase == Phase::stopping && move.to.life == Life::healthy) move.to.life = Life::excused;
+      const State& real = memory(move.to, n);
+      if ((real.phase == Phase::stopping || (real.stop != 0 && real.stop_is_real)) && move.to.life == Life::healthy) move.to.life = Life::excused;
       all.push_back(std::move(move));
     }
   }
@@ -117,6 +118,7 @@ Moves::Moving Moves::carry_out(const Move& before, int n, const StepResult& resu
 }
 
 void Moves::send(Moving& moving, std::uint16_t message) {
+  if (config_.narrow && room_.message(message).say == Say::wait) return;
   const int from = room_.message(message).from;
   const int to = room_.message(message).to;
   const std::size_t count = moving.size();
@@ -212,7 +214,7 @@ void Moves::orders(int n) {
     if (late.to.life == Life::healthy) late.to.life = Life::excused;
     add(feed(late, n, {Kind::deadline}));
   }
-  if (s.start != 0) add(feed(begin(true, "the start's time is up", n), n, {Kind::start_ended}));
+  if (s.start != 0 && !config_.narrow) add(feed(begin(true, "the start's time is up", n), n, {Kind::start_ended}));
   if (s.push != 0) add(feed(begin(true, "the push's time is up", n), n, {Kind::push_ended}));
   if (s.phase == Phase::withdrawn && s.stop != 0) {
     Move late = begin(true, "the stop's time is short", n);

@@ -135,7 +135,14 @@ TEST_CASE("handoff destination: gone from all boots with the next epoch of all, 
 TEST_CASE("handoff destination: fencing and farewell prove absence, silence and time never do") {
   const Step one = step(cluster(), claim(), at(Here::absent), event::Gone{"n2", {4, 1}, {7}, "i2", {}});
   for (const Proof proof : {Proof::fenced, Proof::farewell, Proof::not_member}) {
-    CHECK(find<action::Boot>(step(cluster(), one.next, at(Here::absent), event::Proven{"n3", proof})));
+    // n3 may have given it to n2 before it went down, so n2 is asked again.
+    const Step proven = step(cluster(), one.next, at(Here::absent), event::Proven{"n3", proof});
+    CHECK_FALSE(find<action::Boot>(proven));
+    CHECK(proven.next.own == Attempt{4, 2});
+    const Step old = step(cluster(), proven.next, at(Here::absent), event::Gone{"n2", {4, 1}, {7}, "i2", {}});
+    CHECK_FALSE(find<action::Boot>(old));
+    CHECK(find<action::Boot>(step(cluster(), proven.next, at(Here::absent), event::Gone{"n2", {4, 2}, {7}, "i2", {}})));
+    CHECK(find<action::Boot>(step(pair(), claim({"n2"}), at(Here::absent), event::Proven{"n2", proof})));
   }
   for (const Event& e : {Event{event::Resend{}}, Event{event::HereChanged{}}, Event{event::Deadline{}},
                          Event{event::TimeShort{}}, Event{event::StartEnded{11, "its time is up"}}}) {
@@ -160,6 +167,19 @@ TEST_CASE("handoff destination: a fencing from before the node's last holding pr
   const Step told = step(cluster(), proven.next, at(Here::absent), event::Gone{"n2", {4, 1}, {9}, "i2", {"n3", "", {9}}});
   CHECK(told.next.phase == Phase::claim);
   CHECK_FALSE(find<action::Boot>(told));
+}
+
+TEST_CASE("handoff destination: gone of a node that was given it meanwhile does not count") {
+  const Step from_3 = step(cluster(), claim(), at(Here::absent), event::Gone{"n3", {4, 1}, {7}, "i3", {}});
+  const event::Gone given_away{"n2", {4, 1}, {9}, "i2", {"n3", "", {9}}};  // n2 gave it to n3 after n3 said gone
+  const Step s = step(cluster(), from_3.next, at(Here::absent), given_away);
+  CHECK_FALSE(find<action::Boot>(s));
+  CHECK(s.next.own == Attempt{4, 2});
+  const Step old = step(cluster(), s.next, at(Here::absent), event::Gone{"n3", {4, 1}, {7}, "i3", {}});
+  CHECK(old.next.answers.empty());
+  const Step noted = step(cluster(), from_3.next, at(Here::absent), event::Note{{"n3", "i3", {9}}});
+  CHECK(noted.next.own == Attempt{4, 2});
+  CHECK(noted.next.answers.empty());
 }
 
 TEST_CASE("handoff destination: absence here must be seen, too, before a boot") {
