@@ -2,6 +2,7 @@
 // See libvirt-connection.h.
 #include "migrationd/io/libvirt-connection.h"
 
+#include <csignal>
 #include <cstdlib>
 #include <mutex>
 #include <thread>
@@ -76,6 +77,8 @@ int libvirt_error_code() {
 void start_libvirt_events() {
   static std::once_flag once;
   std::call_once(once, [] {
+    // libvirt writes into a socket whose libvirtd was just killed, with SIGPIPE as the process has it.
+    std::signal(SIGPIPE, SIG_IGN);
     virInitialize();
     virSetErrorFunc(nullptr, [](void*, virErrorPtr) {});  // errors are returned, not printed by libvirt
     virEventRegisterDefaultImpl();

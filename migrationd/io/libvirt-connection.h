@@ -29,6 +29,7 @@ Error libvirt_error(const std::string& what);
 int libvirt_error_code();
 
 /// Starts libvirt's default event loop in a thread, once per process; must come before the first connection.
+/// Also ignores SIGPIPE in the process: libvirt does not guard its own writes.
 void start_libvirt_events();
 
 /// Opens a connection. Blocks; hangs with a hung libvirtd. `keepalive_seconds` × `keepalive_count`: after this

@@ -6,6 +6,7 @@ when everything goes well, when daemons are killed or hang, and when nobody is l
 Needs `make tests/lab/hypervisor-probe` first; HYPERVISOR_PROBE names the program when it isn't in the current
 directory's tests/lab."""
 
+import contextlib
 import functools
 import json
 import os
@@ -13,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -36,7 +38,8 @@ class Probe:
     def __init__(self, node):
         self.node = lab.node(node)
         self.process = self.node.popen([IN_NODE, f"--state={STATE}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                       stderr=subprocess.DEVNULL, text=True)
+                                       stderr=(log := tempfile.TemporaryFile()), text=True)
+        self.log = log
         self.lines, self.news = [], threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
         self.pid = self.wait(lambda line: line.get("event") == "started")["pid"]
@@ -58,7 +61,9 @@ class Probe:
                         del self.lines[:at + 1]
                         return line
                 if time.monotonic() > ends:
-                    raise AssertionError(f"{self.node}: it did not come within {timeout} s; last: {self.lines[-5:]}")
+                    self.log.seek(0)
+                    raise AssertionError(f"{self.node}: it did not come within {timeout} s; last: {self.lines[-5:]}; "
+                                         f"exit code {self.process.poll()}; {self.log.read()[-1500:].decode()}")
                 self.news.wait(0.5)
 
     def send(self, text):
@@ -81,8 +86,9 @@ class Probe:
     def close(self):
         """As kill -9 of a daemon."""
         self.node.run(["kill", "-KILL", str(self.pid)], check=False)
-        self.process.stdin.close()
         self.process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
 
 
 @functools.cache
