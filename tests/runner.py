@@ -10,16 +10,15 @@ failed test itself. A skip counts as failed unless the README's list of allowed 
 import os
 import pathlib
 import re
-import signal
-import subprocess
 import sys
 import time
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
-BUILD = TOP / "build"
-STAGE = BUILD / "stage"
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lab"))
+
+from migrationd_lab.build import BUILD, BUILD_LIMIT, STAGE, TOP, BuildError, build, run  # noqa: E402
+
 LAB_TEST_LIMIT = 600  # seconds
-BUILD_LIMIT = 3000
 
 
 class Tally:
@@ -68,50 +67,14 @@ def say(text):
     print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
-def run(command, limit, cwd=BUILD, log=None):
-    """Runs a command in a process group of its own; returns (status, output). Killed at the limit."""
-    process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+def must_build():
     try:
-        output, _ = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            output, _ = process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, _ = process.communicate()
-        output += f"\nkilled after {limit} s\n"
-    except BaseException:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
-        raise
-    if log:
-        log.write_text(output)
-    return process.returncode, output
-
-
-def must(command, what, cwd=BUILD):
-    say(what)
-    status, output = run(command, BUILD_LIMIT, cwd)
-    if status != 0:
-        print(output[-6000:])
-        print(f"FAIL {what}: {' '.join(command)} ended with {status}")
+        build(say)
+    except BuildError as e:
+        print(e.output)
+        print(f"FAIL {e}")
         print("0 passed, 1 failed")
         sys.exit(1)
-
-
-def build():
-    BUILD.mkdir(exist_ok=True)
-    if not (TOP / "configure").exists() or (TOP / "configure").stat().st_mtime < max(
-            (TOP / name).stat().st_mtime for name in ("configure.ac", "Makefile.am")):
-        must(["autoreconf", "-fi"], "autoreconf", TOP)
-    if not (BUILD / "Makefile").exists():
-        must([str(TOP / "configure"), "-q", "--prefix=/usr", "--sysconfdir=/etc", "--localstatedir=/var"], "configure")
-    jobs = f"-j{os.cpu_count() or 1}"
-    must(["make", jobs, "all"], "build")
-    must(["make", jobs, "check", "TESTS="], "build the tests")
-    must(["make", f"DESTDIR={STAGE}", "install"], "install into a stage for the lab")
 
 
 def make_check(tally):
@@ -156,7 +119,7 @@ def main():
     if sys.argv[1:] not in ([], ["quick"]):
         print("usage: tests/run [quick]", file=sys.stderr)
         return 2
-    build()
+    must_build()
     tally = Tally()
     make_check(tally)
     if sys.argv[1:] != ["quick"]:
