@@ -36,7 +36,7 @@ struct DomainRunner::Hands {
   DomainRunner& r;
   const DomainUuid& uuid() const { return r.record_.uuid; }
 
-  void operator()(const action::SendClaim& a) { r.send(a.to, wire::Claim{uuid(), a.attempt}); }
+  void operator()(const action::SendClaim& a) { r.send(a.to, wire::Claim{uuid(), a.attempt, a.epoch}); }
   void operator()(const action::SendWithdraw& a) { r.send(a.to, wire::Withdraw{uuid(), a.attempt}); }
   void operator()(const action::SendGiven& a) { r.send(a.to, wire::Given{uuid(), a.attempt, a.epoch}); }
   void operator()(const action::SendReleased& a) { r.send(a.to, wire::Released{uuid(), a.attempt, a.why}); }

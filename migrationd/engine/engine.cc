@@ -118,7 +118,8 @@ struct Engine::FromPeer {
     const bool claimable = !e.world_.cluster.active_here() || e.world_.cluster.member(from);
     e.runner(m.domain, "").feed(event::Claim{
         from, m.attempt, claimable,
-        claimable ? "" : "it is held by the cluster manager here, which does not see " + from + " as a member"});
+        claimable ? "" : "it is held by the cluster manager here, which does not see " + from + " as a member",
+        m.epoch});
   }
   void operator()(const wire::Withdraw& m) { e.runner(m.domain, "").feed(event::Withdraw{from, m.attempt}); }
   void operator()(const wire::Given& m) { to(m.domain, event::Given{from, m.attempt, m.epoch}); }

@@ -23,7 +23,7 @@ void Stepper::begin_claim(bool invited, std::set<NodeName> asked) {
 void Stepper::send_claims() {
   for (const NodeName& node : s_.asked) {
     if (!s_.answers.contains(node) || s_.answers.at(node).kind == Answer::Kind::gone) {
-      act(action::SendClaim{node, s_.own});  // a `gone` is asked for again: it may have started meanwhile
+      act(action::SendClaim{node, s_.own, s_.epoch});  // a `gone` is asked for again: it may have started meanwhile
     }
   }
 }
@@ -53,7 +53,7 @@ void Stepper::on(const event::Invite& e) {
       begin_claim(true, {e.from});
       return;
     case Phase::claim:
-      act(action::SendClaim{e.from, s_.own});
+      act(action::SendClaim{e.from, s_.own, s_.epoch});
       return;
     case Phase::withdrawn:
     case Phase::held:

@@ -141,8 +141,8 @@ struct PushEnded { Token token; std::string why; };
 /// A holder asks us to claim (its push).
 struct Invite { NodeName from; };
 /// `claimable`: this node may part with a domain it holds without an offer (no other live cluster manager
-/// stands behind it). `why_not`: the reason, when not.
-struct Claim { NodeName from; Attempt attempt; bool claimable; std::string why_not; };
+/// stands behind it). `why_not`: the reason, when not. `epoch`: the largest that the claimer knew.
+struct Claim { NodeName from; Attempt attempt; bool claimable; std::string why_not; Epoch epoch; };
 struct Withdraw { NodeName from; Attempt attempt; };
 struct Given { NodeName from; Attempt attempt; Epoch epoch; };
 struct Released { NodeName from; Attempt attempt; std::string why; };
@@ -187,7 +187,7 @@ using Event = std::variant<event::Start, event::StartEnded, event::Stop, event::
 
 namespace action {
 // --- messages to other nodes ---
-struct SendClaim { NodeName to; Attempt attempt; };
+struct SendClaim { NodeName to; Attempt attempt; Epoch epoch; };
 struct SendWithdraw { NodeName to; Attempt attempt; };
 struct SendGiven { NodeName to; Attempt attempt; Epoch epoch; };
 struct SendReleased { NodeName to; Attempt attempt; std::string why; };

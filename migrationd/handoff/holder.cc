@@ -26,6 +26,15 @@ void Stepper::on(const event::Claim& e) {
   const Attempt last = last_of(e.from);
   if (e.attempt < last) return;  // an old one, late: answered long ago
   const bool repeated = e.attempt == last;
+  const bool has_it = s_.phase == Phase::offered || s_.phase == Phase::held ||
+                      (s_.phase == Phase::gone && here(Here::running));
+  if (has_it && e.epoch < s_.epoch) {
+    // From before the last change of owner: perhaps a late one, of a claim that ended when another node gave it
+    // the domain. Who still claims does so again, knowing our epoch.
+    act(action::SendNote{s_.epoch});
+    act(action::SendWait{e.from, e.attempt, "it was claimed before its last change of owner was known"});
+    return;
+  }
   switch (s_.phase) {
     case Phase::offered:
       if (repeated) return release(e, "the migration failed; claim again");

@@ -107,7 +107,8 @@ struct EventText {
 };
 
 struct ActionText {
-  std::string operator()(const action::SendClaim& a) const { return "claim " + name(a.attempt) + " to " + a.to; }
+  std::string operator()(const action::SendClaim& a) const { return "claim " + name(a.attempt) + " to " + a.to + " knowing epoch " + migrationd::to_string(a.epoch);
+  }
   std::string operator()(const action::SendWithdraw& a) const { return "withdraw " + name(a.attempt) + " to " + a.to; }
   std::string operator()(const action::SendGiven& a) const {
     return "given " + name(a.attempt) + " epoch " + migrationd::to_string(a.epoch) + " to " + a.to;

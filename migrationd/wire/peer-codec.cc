@@ -28,7 +28,9 @@ template <class V> void fields(V& v, Hello& m) {
   v("protocol", m.protocol), v("installation", Uuid{m.installation, false}), v("boot_id", Uuid{m.boot_id, false});
   v("incarnation", m.incarnation), v("software", m.software);
 }
-template <class V> void fields(V& v, Claim& m) { v("domain", m.domain), v("attempt", m.attempt); }
+template <class V> void fields(V& v, Claim& m) {
+  v("domain", m.domain), v("attempt", m.attempt), v("epoch", m.epoch);
+}
 template <class V> void fields(V& v, Withdraw& m) { v("domain", m.domain), v("attempt", m.attempt); }
 template <class V> void fields(V& v, Given& m) {
   v("domain", m.domain), v("attempt", m.attempt), v("epoch", m.epoch);

@@ -21,7 +21,8 @@ struct Hello {
   std::uint64_t incarnation = 0;
   std::string software;
 };
-struct Claim { DomainUuid domain; Attempt attempt; };
+/// `epoch`: the largest that the claimer knows.
+struct Claim { DomainUuid domain; Attempt attempt; Epoch epoch; };
 struct Withdraw { DomainUuid domain; Attempt attempt; };
 struct Given { DomainUuid domain; Attempt attempt; Epoch epoch; };
 struct Released { DomainUuid domain; Attempt attempt; std::string why; };

@@ -143,7 +143,7 @@ handoff::Event Room::event(std::uint32_t state, EventKey key) const {
   const Message& m = messages_[key.argument];
   const NodeName from = name(m.from);
   switch (m.say) {
-    case Say::claim: return ev::Claim{from, m.attempt, key.kind == Kind::message, "another cluster manager holds it"};
+    case Say::claim: return ev::Claim{from, m.attempt, key.kind == Kind::message, "another cluster manager holds it", m.epoch};
     case Say::withdraw: return ev::Withdraw{from, m.attempt};
     case Say::given: return ev::Given{from, m.attempt, m.epoch};
     case Say::released: return ev::Released{from, m.attempt, ""};
@@ -173,7 +173,7 @@ void Room::carry(int node, const handoff::Action& action, StepResult& result) {
   const auto act = [&](What what, std::uint16_t argument = 0, std::uint8_t at = 0) {
     result.acts.push_back({what, argument, at});
   };
-  if (const auto* a = std::get_if<ac::SendClaim>(&action)) send({Say::claim, 0, to(a->to), 0, a->attempt, {}, {}});
+  if (const auto* a = std::get_if<ac::SendClaim>(&action)) send({Say::claim, 0, to(a->to), 0, a->attempt, a->epoch, {}});
   if (const auto* a = std::get_if<ac::SendWithdraw>(&action)) send({Say::withdraw, 0, to(a->to), 0, a->attempt, {}, {}});
   if (const auto* a = std::get_if<ac::SendGiven>(&action)) send({Say::given, 0, to(a->to), 0, a->attempt, a->epoch, {}});
   if (const auto* a = std::get_if<ac::SendReleased>(&action)) send({Say::released, 0, to(a->to), 0, a->attempt, {}, {}});

@@ -7,11 +7,11 @@ namespace migrationd::handoff {
 using namespace test;
 
 TEST_CASE("handoff rules: two starts at once: the smaller name goes first") {
-  const Step bigger = step({"n2", "i2", 4, {"n1"}}, claim({"n1"}), at(Here::absent), event::Claim{"n1", {2, 1}, true, ""});
+  const Step bigger = step({"n2", "i2", 4, {"n1"}}, claim({"n1"}), at(Here::absent), event::Claim{"n1", {2, 1}, true, "", {7}});
   CHECK(bigger.next.phase == Phase::withdrawn);
   CHECK(find<action::RetryStart>(bigger));
   CHECK_FALSE(find<action::SendGone>(bigger));
-  const Step smaller = step(pair(), claim({"n2"}), at(Here::absent), event::Claim{"n2", {2, 1}, true, ""});
+  const Step smaller = step(pair(), claim({"n2"}), at(Here::absent), event::Claim{"n2", {2, 1}, true, "", {7}});
   CHECK(smaller.next.phase == Phase::claim);
   CHECK_FALSE(find<action::SendGone>(smaller));
 }
@@ -118,7 +118,7 @@ TEST_CASE("handoff rules: a start or push that can't be journalled fails and say
 }
 
 TEST_CASE("handoff rules: a promise that can't be journalled is not made") {
-  const Step s = journal_failed(pair(), gone(), at(Here::absent), event::Claim{"n2", {2, 1}, true, ""}, "no space");
+  const Step s = journal_failed(pair(), gone(), at(Here::absent), event::Claim{"n2", {2, 1}, true, "", {7}}, "no space");
   CHECK(s.next == gone());
   CHECK_FALSE(find<action::SendGone>(s));
 }
@@ -156,7 +156,7 @@ TEST_CASE("handoff rules: a copy found after a restart that was never given is d
 TEST_CASE("handoff rules: what runs is never dropped as a copy") {
   for (const State& before : {gone(), claim({"n2"}), withdrawn(), held(), offered(), moving(), stopping()}) {
     for (const Event& e : {Event{event::Recovered{}}, Event{event::Gone{"n2", {4, 1}, {7}, "i2", {}}},
-                           Event{event::Released{"n2", {4, 1}, ""}}, Event{event::Claim{"n2", {9, 9}, true, ""}},
+                           Event{event::Released{"n2", {4, 1}, ""}}, Event{event::Claim{"n2", {9, 9}, true, "", {7}}},
                            Event{event::Start{1}}, Event{event::Proven{"n2", Proof::fenced}}}) {
       CAPTURE(to_string(before.phase));
       CAPTURE(to_string(e));
@@ -207,7 +207,7 @@ TEST_CASE("handoff rules: a push invites, and succeeds only when the destination
   const Step push = step(pair(), held(), at(Here::running), event::Push{12, "n2"});
   CHECK(find<action::SendInvite>(push));
   CHECK_FALSE(find<action::AnswerPush>(push));
-  const Step claimed = step(pair(), push.next, at(Here::running), event::Claim{"n2", {2, 1}, false, "not yours"});
+  const Step claimed = step(pair(), push.next, at(Here::running), event::Claim{"n2", {2, 1}, false, "not yours", {7}});
   CHECK(claimed.next.phase == Phase::moving);
   const Step away = step(pair(), claimed.next, at(Here::absent), event::JobEnded{{2, 1}, JobEnd::migrated});
   CHECK_FALSE(find<action::AnswerPush>(away));

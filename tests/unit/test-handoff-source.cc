@@ -18,7 +18,7 @@ TEST_CASE("handoff source: a stop that means an offer is on disk before it succe
 }
 
 TEST_CASE("handoff source: an offer goes to a newer claim, journalled before the job starts") {
-  const Step s = step(pair(), offered(), at(Here::running), event::Claim{"n2", {2, 1}, true, ""});
+  const Step s = step(pair(), offered(), at(Here::running), event::Claim{"n2", {2, 1}, true, "", {7}});
   CHECK(s.next.phase == Phase::moving);
   CHECK(s.next.last.at("n2") == Attempt{2, 1});
   CHECK(s.next.serving == Attempt{2, 1});
@@ -31,7 +31,7 @@ TEST_CASE("handoff source: an offer goes to a newer claim, journalled before the
 TEST_CASE("handoff source: a claim with a smaller attempt than the last is no claim") {
   State before = offered();
   before.last["n2"] = {2, 5};
-  const Step s = step(pair(), before, at(Here::running), event::Claim{"n2", {2, 4}, true, ""});
+  const Step s = step(pair(), before, at(Here::running), event::Claim{"n2", {2, 4}, true, "", {7}});
   CHECK(s.next == before);
   CHECK(s.actions.empty());
 }
@@ -39,15 +39,26 @@ TEST_CASE("handoff source: a claim with a smaller attempt than the last is no cl
 TEST_CASE("handoff source: a claim of a daemon's former incarnation is no claim") {
   State before = offered();
   before.last["n2"] = {3, 1};
-  const Step s = step(pair(), before, at(Here::running), event::Claim{"n2", {2, 9}, true, ""});
+  const Step s = step(pair(), before, at(Here::running), event::Claim{"n2", {2, 9}, true, "", {7}});
   CHECK(s.next == before);
   CHECK(s.actions.empty());
+}
+
+TEST_CASE("handoff source: a claim from before the last change of owner is not served, but told of it") {
+  for (const State& before : {offered(), held()}) {
+    CAPTURE(to_string(before.phase));
+    const Step s = step(pair(), before, at(Here::running), event::Claim{"n2", {2, 1}, true, "", {6}});
+    CHECK(s.next == before);
+    CHECK_FALSE(find<action::StartJob>(s));
+    REQUIRE(find<action::SendNote>(s));
+    CHECK(find<action::SendNote>(s)->epoch == Epoch{7});
+  }
 }
 
 TEST_CASE("handoff source: a repeated claim does not move an offered domain twice") {
   State before = offered();
   before.last["n2"] = {2, 1};
-  const Step s = step(pair(), before, at(Here::running), event::Claim{"n2", {2, 1}, true, ""});
+  const Step s = step(pair(), before, at(Here::running), event::Claim{"n2", {2, 1}, true, "", {7}});
   CHECK(s.next.phase == Phase::offered);
   CHECK(find<action::SendReleased>(s));
 }
@@ -177,7 +188,7 @@ TEST_CASE("handoff source: gone in mid-job for an unknown cause: nothing is give
 TEST_CASE("handoff source: a stop is done when the death is verified, and claims are answered then") {
   State before = stopping();
   before.stop = 5;
-  const Step waits = step(pair(), before, at(Here::running), event::Claim{"n2", {2, 1}, true, ""});
+  const Step waits = step(pair(), before, at(Here::running), event::Claim{"n2", {2, 1}, true, "", {7}});
   CHECK(find<action::SendWait>(waits));
   CHECK_FALSE(find<action::SendGone>(waits));
   CHECK(step(pair(), before, at(Here::unknown), event::HereChanged{}).next.phase == Phase::stopping);
@@ -185,7 +196,7 @@ TEST_CASE("handoff source: a stop is done when the death is verified, and claims
   CHECK(dead.next.phase == Phase::gone);
   REQUIRE(find<action::AnswerStop>(dead));
   CHECK(find<action::AnswerStop>(dead)->ok);
-  CHECK(find<action::SendGone>(step(pair(), dead.next, at(Here::absent), event::Claim{"n2", {2, 1}, true, ""})));
+  CHECK(find<action::SendGone>(step(pair(), dead.next, at(Here::absent), event::Claim{"n2", {2, 1}, true, "", {7}})));
 }
 
 TEST_CASE("handoff source: what can't be destroyed fails the stop and asks for the fencing of this node") {
@@ -202,7 +213,7 @@ TEST_CASE("handoff source: what can't be destroyed fails the stop and asks for t
 TEST_CASE("handoff source: gone is a promise: the attempt is on disk before it is said") {
   for (const State& before : {gone(), given()}) {
     CAPTURE(to_string(before.phase));
-    const Step s = step(cluster(), before, at(Here::absent), event::Claim{"n3", {3, 1}, true, ""});
+    const Step s = step(cluster(), before, at(Here::absent), event::Claim{"n3", {3, 1}, true, "", {7}});
     REQUIRE(find<action::SendGone>(s));
     CHECK(s.next.last.at("n3") == Attempt{3, 1});
     CHECK(s.journal == Journal::required);
@@ -211,14 +222,14 @@ TEST_CASE("handoff source: gone is a promise: the attempt is on disk before it i
 
 TEST_CASE("handoff source: gone is never said while the hypervisor is silent") {
   for (const State& before : {gone(), given()}) {
-    const Step s = step(cluster(), before, at(Here::unknown), event::Claim{"n3", {3, 1}, true, ""});
+    const Step s = step(cluster(), before, at(Here::unknown), event::Claim{"n3", {3, 1}, true, "", {7}});
     CHECK_FALSE(find<action::SendGone>(s));
     CHECK(find<action::SendWait>(s));
   }
 }
 
 TEST_CASE("handoff source: who was given it and claims anew is told of the gift first") {
-  const Step s = step(pair(), given(), at(Here::absent), event::Claim{"n2", {2, 2}, true, ""});
+  const Step s = step(pair(), given(), at(Here::absent), event::Claim{"n2", {2, 2}, true, "", {7}});
   CHECK_FALSE(find<action::SendGone>(s));
   REQUIRE(find<action::SendGiven>(s));
   CHECK(find<action::SendGiven>(s)->attempt == Attempt{2, 1});
@@ -234,10 +245,10 @@ TEST_CASE("handoff source: after a promise our own start boots only as a claimer
 }
 
 TEST_CASE("handoff source: a held domain is claimed only where no other live cluster manager stands behind it") {
-  const Step no = step(pair(), held(), at(Here::running), event::Claim{"n2", {2, 1}, false, "held by another"});
+  const Step no = step(pair(), held(), at(Here::running), event::Claim{"n2", {2, 1}, false, "held by another", {7}});
   CHECK(no.next.phase == Phase::held);
   CHECK(find<action::SendReleased>(no));
-  const Step yes = step(pair(), held(), at(Here::running), event::Claim{"n2", {2, 1}, true, ""});
+  const Step yes = step(pair(), held(), at(Here::running), event::Claim{"n2", {2, 1}, true, "", {7}});
   CHECK(yes.next.phase == Phase::moving);
   CHECK(yes.next.from_held);
 }
@@ -251,7 +262,7 @@ TEST_CASE("handoff source: a restarted daemon watches the job of before") {
 
 TEST_CASE("handoff source: a node of another cluster, or we ourselves, can't claim") {
   for (const char* from : {"n1", "n9"}) {
-    const Step s = step(pair(), offered(), at(Here::running), event::Claim{from, {2, 1}, true, ""});
+    const Step s = step(pair(), offered(), at(Here::running), event::Claim{from, {2, 1}, true, "", {7}});
     CHECK(s.next == offered());
     CHECK(s.actions.empty());
   }

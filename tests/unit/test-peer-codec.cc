@@ -19,7 +19,7 @@ const Attempt attempt{3, std::numeric_limits<std::uint64_t>::max()};
 
 std::vector<PeerMessage> one_of_each() {
   return {Hello{1, uuid_text, uuid_text, 7, "migrationd 0.1.0"},
-          Claim{domain, attempt},
+          Claim{domain, attempt, {9}},
           Withdraw{domain, attempt},
           Given{domain, attempt, {9}},
           Released{domain, attempt, "the job failed: \"no route\"\n"},
@@ -66,8 +66,8 @@ TEST_CASE("peer-codec: each kind comes back as it was") {
 
 TEST_CASE("peer-codec: the words on the wire stay as they are") {
   // A peer of the release before must understand them.
-  CHECK(encode(Claim{domain, {3, 4}}) ==
-        R"({"attempt":[3,4],"domain":"0b7e4c1a-90ab-4cde-8f01-23456789abcd","kind":"claim"})");
+  CHECK(encode(Claim{domain, {3, 4}, {9}}) ==
+        R"({"attempt":[3,4],"domain":"0b7e4c1a-90ab-4cde-8f01-23456789abcd","epoch":9,"kind":"claim"})");
   CHECK(encode(Hello{1, uuid_text, uuid_text, 7, "x"}) ==
         R"({"boot_id":"0b7e4c1a-90ab-4cde-8f01-23456789abcd","incarnation":7,)"
         R"("installation":"0b7e4c1a-90ab-4cde-8f01-23456789abcd","kind":"hello","protocol":1,"software":"x"})");
