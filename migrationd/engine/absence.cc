@@ -2,6 +2,8 @@
 // What proves a node absent that does not answer a claim. Silence is never proof: it is a farewell, or a
 // successful power fencing after its last word, or, where the administrator chose `unfenced=membership`, that
 // the cluster manager no longer counts it as a member.
+#include <algorithm>
+
 #include "migrationd/engine/engine.h"
 
 namespace migrationd::engine {
@@ -65,6 +67,14 @@ void Engine::prove(DomainRunner& runner, const NodeName& node) {
           }));
     }
   }));
+}
+
+/// Somebody who was asked is silent and can't even be reached; all else that may hold a claim up is no proof.
+bool Engine::wants_proof(const DomainRunner& runner) const {
+  const handoff::State& state = runner.state();
+  return state.phase == Phase::claim && std::any_of(state.asked.begin(), state.asked.end(), [&](const NodeName& node) {
+    return !state.answers.contains(node) && !world_.peers.linked(node);
+  });
 }
 
 /// The cluster manager remembers a failed start and keeps the node out; when the proof came after all, one

@@ -137,6 +137,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
 
   // absence.cc
   void look_for_proofs();
+  bool wants_proof(const DomainRunner& runner) const;
   void clean_up_proven_starts();
   void prove(DomainRunner& runner, const NodeName& node);
   void proven(const DomainUuid& uuid, const NodeName& node, handoff::Proof proof);

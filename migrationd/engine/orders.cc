@@ -380,9 +380,7 @@ void Engine::time_up(handoff::Token token) {
   const std::string why = nearly_up + (doubt.empty() ? "" : ": " + doubt);
   if (!pending.time_is_up) {
     pending.time_is_up = true;
-    if (pending.order.kind == Order::Kind::start && runner.state().phase == Phase::claim) {
-      unproven_starts_.insert(pending.uuid);
-    }
+    if (pending.order.kind == Order::Kind::start && wants_proof(runner)) unproven_starts_.insert(pending.uuid);
     switch (pending.order.kind) {
       case Order::Kind::start:
       case Order::Kind::migrate_from:
