@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The World of one simulated daemon. Every callback goes through the event queue, so that it never comes from
+// inside the call that asked, and never to a daemon that has died since.
+#include <algorithm>
+
+#include "tests/sim/node.h"
+#include "tests/sim/simulation.h"
+
+namespace migrationd::sim {
+
+using handoff::Here;
+
+Daemon::Daemon(Simulation& simulation, Node& on, std::uint64_t number)
+    : sim(simulation), node(on), life(number), world{*this, *this, *this, *this, *this, *this, *this} {}
+
+DaemonRef Daemon::self() const { return node.daemon; }
+
+// ---------------------------------------------------------------- clock
+
+Instant Daemon::now() const { return node.boot_time(); }
+
+engine::TimerId Daemon::schedule(Milliseconds after, std::function<void()> call) {
+  const engine::TimerId id = ++last_timer;
+  timers[id] = {now() + std::max(after, Milliseconds{0}), std::move(call), 0};
+  push_timers();
+  return id;
+}
+
+void Daemon::cancel(engine::TimerId id) {
+  const auto found = timers.find(id);
+  if (found == timers.end()) return;
+  sim.queue.cancel(found->second.event);
+  timers.erase(found);
+}
+
+void Daemon::push_timers() {
+  for (auto& [id, timer] : timers) {
+    if (timer.event != 0) continue;
+    const Time wait = std::max<Time>((timer.due - now()).count(), 0);
+    timer.event = sim.to_daemon(wait, self(), [this, id = id] {
+      auto due = timers.extract(id);
+      if (!due.empty()) due.mapped().call();
+    });
+  }
+}
+
+// ---------------------------------------------------------------- hypervisor
+
+engine::DomainView Daemon::look(const DomainUuid& uuid) const {
+  if (silent) return {};
+  const auto found = views.find(uuid);
+  if (found != views.end()) return found->second;
+  engine::DomainView none;
+  none.here = Here::absent;
+  return none;
+}
+
+void Daemon::refresh(engine::Callback<Outcome> done) {
+  node.libvirt.ask(self(), [this, done = std::move(done)](Outcome outcome) {
+    if (outcome.ok()) node.listed();
+    done(outcome);
+  });
+}
+void Daemon::boot(const engine::Definition& d, engine::Callback<Outcome> done) {
+  node.libvirt.boot(self(), d, std::move(done));
+}
+void Daemon::resume(const DomainUuid& uuid, engine::Callback<Outcome> done) {
+  node.libvirt.resume(self(), uuid, std::move(done));
+}
+void Daemon::ask_shutdown(const DomainUuid& uuid, const std::string&, engine::Callback<Outcome> done) {
+  sim.note_stop(node, uuid);
+  node.libvirt.ask_shutdown(self(), uuid, std::move(done));
+}
+void Daemon::destroy(const DomainUuid& uuid, engine::Callback<Outcome> done) {
+  sim.note_stop(node, uuid);
+  node.libvirt.destroy(self(), uuid, std::move(done));
+}
+void Daemon::migrate(const DomainUuid& uuid, const engine::MigrateOrder& order,
+                     engine::Callback<engine::MigrationEnd> done) {
+  node.libvirt.migrate(self(), uuid, order, std::move(done));
+}
+void Daemon::watch_job(const DomainUuid& uuid, engine::Callback<engine::MigrationEnd> done) {
+  node.libvirt.watch(self(), uuid, std::move(done));
+}
+void Daemon::abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) {
+  node.libvirt.abort(self(), uuid, std::move(done));
+}
+std::uint64_t Daemon::free_memory_kib() const { return node.libvirt.free_memory_kib(); }
+void Daemon::definition(const DomainUuid&, engine::Callback<Result<std::string>> done) {
+  sim.to_daemon(sim.settings.call, self(), [done] { done(std::string("<domain/>")); });
+}
+void Daemon::check(const std::string&, engine::Callback<Outcome> done) { node.libvirt.ask(self(), std::move(done)); }
+
+// ---------------------------------------------------------------- peers
+
+void Daemon::send(const NodeName& to, const wire::PeerMessage& message) { sim.network.send(node.name, to, message); }
+bool Daemon::linked(const NodeName& other) const { return sim.network.linked(node.name, other); }
+
+// ---------------------------------------------------------------- cluster manager
+
+std::set<NodeName> Daemon::others() const {
+  std::set<NodeName> all = sim.node_names();
+  all.erase(node.name);
+  return all;
+}
+bool Daemon::member(const NodeName& other) const { return sim.cluster.member(node.name, other); }
+bool Daemon::active_here() const { return sim.cluster.active(node.name); }
+
+void Daemon::fenced_since(const NodeName& other, Instant since, engine::Callback<bool> done) {
+  const Time when = since.since_boot.count() + node.booted_at - node.clock_ahead;
+  sim.to_daemon(sim.settings.intent, self(), [this, other, when, done] {
+    done(sim.cluster.fenced_since(other, when) && !sim.cluster.member(node.name, other));
+  });
+}
+
+void Daemon::request_fencing(const NodeName& other, const std::string& why, engine::Callback<Outcome> done) {
+  sim.log(node.name, "asks for fencing of " + other + ": " + why);
+  sim.cluster.fence(other, node.name, [this, ref = self(), done](Outcome outcome) {
+    sim.to_daemon(1, ref, [done, outcome] { done(outcome); });
+  });
+}
+
+void Daemon::intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) {
+  sim.to_daemon(sim.settings.intent, self(), [this, question, done] {
+    done(sim.intent_of_stop(node.name, question.uuid));
+  });
+}
+
+void Daemon::judge_offer(const engine::StopQuestion& question, engine::Callback<engine::OfferJudgement> done) {
+  sim.to_daemon(sim.settings.intent, self(), [this, question, done] {
+    done(sim.judge_offer(node.name, question.uuid));
+  });
+}
+
+void Daemon::clean_up(const std::string&, engine::Callback<Outcome> done) {
+  sim.to_daemon(1, self(), [done] { done(Done{}); });
+}
+
+// ---------------------------------------------------------------- disk
+
+void Daemon::write(const engine::Record& record, engine::Callback<Outcome> done) {
+  Disk& disk = node.disk;
+  const std::string what = node.name + " " + handoff::to_string(record.state.phase);
+  const std::uint64_t number = ++disk.last_write;
+  const Time ends = std::max(sim.now(), disk.busy_until) + sim.settings.journal;
+  disk.busy_until = ends;
+  disk.under_way[number] = {record, 0};
+  disk.under_way[number].event = sim.queue.at(ends, [this, number, done, what, ref = self()] {
+    auto write = node.disk.under_way.extract(number);
+    const bool full = node.disk.full;
+    if (!full) node.disk.records[write.mapped().record.uuid] = write.mapped().record;
+    sim.to_daemon(0, ref, [this, done, full, what] {
+      done(full ? Outcome{Error{"no space left on device"}} : Outcome{Done{}});
+      sim.step("written " + what);
+    });
+  });
+  sim.step("writing " + what);
+}
+
+void Daemon::write_farewells(const std::set<NodeName>& nodes) {
+  if (!node.disk.full) node.disk.farewells = nodes;
+}
+
+// ---------------------------------------------------------------- dead-man, log
+
+void Daemon::arm(const DomainUuid& uuid, Milliseconds after) {
+  disarm(uuid);
+  node.dead_men[uuid] = sim.queue.after(after.count(), [this_node = &node, sim = &sim, uuid] {
+    this_node->dead_men.erase(uuid);
+    if (this_node->daemon && !this_node->daemon->frozen) return;  // it keeps its deadlines itself
+    if (this_node->libvirt.executes(uuid)) this_node->libvirt.end(uuid, Libvirt::Cause::dead_man);
+  });
+}
+
+void Daemon::disarm(const DomainUuid& uuid) {
+  const auto found = node.dead_men.find(uuid);
+  if (found == node.dead_men.end()) return;
+  sim.queue.cancel(found->second);
+  node.dead_men.erase(found);
+}
+
+void Daemon::write(Level level, const std::string& domain, const std::string& text) {
+  const std::string line = (domain.empty() ? "" : domain + ": ") + text;
+  switch (level) {
+    case Level::debug:
+      sim.log_step(node.name, line);
+      return;
+    case Level::info:
+    case Level::notice:
+    case Level::warning:
+      sim.log(node.name, line);
+      return;
+    case Level::alarm:
+      sim.log(node.name, "ALARM " + line);
+      return;
+  }
+}
+
+}  // namespace migrationd::sim

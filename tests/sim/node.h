@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A simulated node: power, disk, libvirtd, and the daemon with the real engine in it. The daemon sees the
+// simulation only through the World's interfaces below.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "migrationd/engine/engine.h"
+#include "tests/sim/libvirt.h"
+
+namespace migrationd::sim {
+
+/// One life of a node's daemon. What was scheduled for it dies with it.
+struct Daemon : engine::Clock,
+                engine::Hypervisor,
+                engine::Peers,
+                engine::ClusterManager,
+                engine::Journal,
+                engine::DeadMan,
+                engine::Log {
+  Daemon(Simulation& simulation, Node& node, std::uint64_t life);
+
+  // engine::Clock
+  Instant now() const override;
+  engine::TimerId schedule(Milliseconds after, std::function<void()> call) override;
+  void cancel(engine::TimerId id) override;
+  // engine::Hypervisor
+  void listen(engine::HypervisorListener* listener) override { hypervisor_listener = listener; }
+  engine::DomainView look(const DomainUuid& uuid) const override;
+  std::map<DomainUuid, engine::DomainView> all() const override { return views; }
+  void refresh(engine::Callback<Outcome> done) override;
+  void boot(const engine::Definition& definition, engine::Callback<Outcome> done) override;
+  void resume(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
+  void ask_shutdown(const DomainUuid& uuid, const std::string& mode, engine::Callback<Outcome> done) override;
+  void destroy(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
+  void migrate(const DomainUuid& uuid, const engine::MigrateOrder& order,
+               engine::Callback<engine::MigrationEnd> done) override;
+  void watch_job(const DomainUuid& uuid, engine::Callback<engine::MigrationEnd> done) override;
+  void abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
+  std::uint64_t free_memory_kib() const override;
+  void definition(const DomainUuid& uuid, engine::Callback<Result<std::string>> done) override;
+  void check(const std::string& xml, engine::Callback<Outcome> done) override;
+  // engine::Peers
+  void listen(engine::PeerListener* listener) override { peer_listener = listener; }
+  void send(const NodeName& to, const wire::PeerMessage& message) override;
+  bool linked(const NodeName& node) const override;
+  // engine::ClusterManager
+  void listen(engine::ClusterListener* listener) override { cluster_listener = listener; }
+  std::set<NodeName> others() const override;
+  bool member(const NodeName& node) const override;
+  bool active_here() const override;
+  void fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) override;
+  void request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) override;
+  void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
+  void judge_offer(const engine::StopQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
+  void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
+  // engine::Journal
+  void write(const engine::Record& record, engine::Callback<Outcome> done) override;
+  void write_farewells(const std::set<NodeName>& nodes) override;
+  // engine::DeadMan
+  void arm(const DomainUuid& uuid, Milliseconds after) override;
+  void disarm(const DomainUuid& uuid) override;
+  // engine::Log
+  void write(Level level, const std::string& domain, const std::string& text) override;
+
+  DaemonRef self() const;
+  void push_timers();
+
+  Simulation& sim;
+  Node& node;
+  std::uint64_t life;
+  bool frozen = false;
+  bool silent = true;                       ///< the hypervisor gives no fresh look
+  std::vector<std::function<void()>> backlog;  ///< what came while frozen
+  std::map<DomainUuid, engine::DomainView> views;
+  engine::HypervisorListener* hypervisor_listener = nullptr;
+  engine::PeerListener* peer_listener = nullptr;
+  engine::ClusterListener* cluster_listener = nullptr;
+  struct Timer {
+    Instant due;
+    std::function<void()> call;
+    std::uint64_t event = 0;
+  };
+  std::map<engine::TimerId, Timer> timers;
+  engine::TimerId last_timer = 0;
+  engine::World world;
+  std::unique_ptr<engine::Engine> engine;
+};
+
+/// What a crash leaves of the write that was under way.
+struct Disk {
+  std::map<DomainUuid, engine::Record> records;
+  std::set<NodeName> farewells;
+  bool full = false;
+  struct Write {
+    engine::Record record;
+    std::uint64_t event = 0;
+  };
+  std::map<std::uint64_t, Write> under_way;
+  std::uint64_t last_write = 0;
+  Time busy_until = 0;
+};
+
+class Node {
+ public:
+  Node(Simulation& simulation, std::string name) : name(std::move(name)), libvirt(simulation, *this), sim_(simulation) {}
+
+  std::string installation() const { return "installation-" + name + "-" + std::to_string(installations); }
+  Instant boot_time() const;
+
+  void power_on();
+  /// `landed`: the journal writes under way reach the disk all the same.
+  void power_off(bool landed);
+  void start_daemon();
+  void kill_daemon(bool landed);
+  void freeze();
+  void thaw();
+
+  // from libvirt to the daemon's memory
+  void view_changed(const DomainUuid& uuid);
+  void listed();
+  void hypervisor_silent();
+
+  handoff::State state_of(const DomainUuid& uuid) const;
+
+  NodeName name;
+  bool powered = false;
+  int boots = 0;
+  int installations = 1;
+  Time booted_at = 0;
+  Time clock_ahead = 0;        ///< jumps of CLOCK_BOOTTIME
+  std::uint64_t incarnation = 0;
+  bool unsent_calls_die = false;  ///< calls to libvirt die with the daemon that made them
+  std::shared_ptr<Daemon> daemon;
+  Libvirt libvirt;
+  Disk disk;
+  std::map<DomainUuid, std::uint64_t> dead_men;
+
+ private:
+  Simulation& sim_;
+};
+
+}  // namespace migrationd::sim
