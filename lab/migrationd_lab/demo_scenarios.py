@@ -5,6 +5,7 @@ witness how it ended; it never asks migrationd."""
 
 import shutil
 import tempfile
+import time
 import xml.etree.ElementTree as xml
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ PRIMITIVE = (f"crm configure primitive {VM} {{agent}} params config={XML} hyperv
 AGENTS = {MIGRATIOND: "ocf:migrationd:VirtualDomain", OTHER: "ocf:heartbeat:VirtualDomain"}
 HARESOURCES = {MIGRATIOND: f"node1 migrationd::{VM}", OTHER: f"node1 {VM}"}
 RESOURCE = f"config = {XML}\nhypervisor = qemu:///system\nmigration_transport = tcp\n"
+BOTH_RUN = 3  # seconds for which a client sees what two guests with one address are like
 LOG = "/var/log/migrationd.out"
 INIT_SCRIPT = f"""#!/bin/sh
 running() {{ [ "$(virsh domstate {VM} 2>/dev/null)" = running ]; }}
@@ -149,6 +151,8 @@ def started_by_hand(now):
         now.run(f"crm resource start {VM}")
         wait_until(lambda: now.where() == [destination] or now.violations() > before, 120,
                    f"the start of {VM} on {destination}", interval=0.1)
+        if now.violations() > before:
+            time.sleep(BOTH_RUN)
     return measured(now.lab, VM, start)
 
 
