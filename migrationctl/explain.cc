@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // migrationctl explain: what a stop of a resource on a node would mean. With --cib from a saved CIB, for any node of
-// it and without a daemon or a cluster; destinations are taken for ready then, because nobody can be asked.
+// it and without a daemon or a cluster; destinations are taken for ready then, because nobody can be asked. Without it
+// the daemon of this node also says what it decided lately. Either half is worth having when the other can't be had:
+// under Heartbeat there is no scheduler to ask, and a daemon that is down does not silence the scheduler.
 #include "migrationctl/commands.h"
 
 #include <cstdlib>
@@ -11,6 +13,8 @@
 #include <nlohmann/json.hpp>
 #include <sys/utsname.h>
 
+#include "migrationctl/daemon.h"
+#include "migrationctl/status-view.h"
 #include "migrationd/intent/intent.h"
 #include "migrationd/io/crm-simulate.h"
 
@@ -39,33 +43,62 @@ std::string this_node() {
 }
 
 std::string in_words(const Options& options, const intent::Decision& decision) {
-  std::string text = "A stop of " + options.resource + " on " + options.node;
+  std::string text = "A stop of " + harmless(options.resource) + " on " + harmless(options.node);
   switch (decision.intent) {
     case intent::Intent::stop: text += " would really stop it"; break;
-    case intent::Intent::push: text += " would first push it live to " + decision.to; break;
+    case intent::Intent::push: text += " would first push it live to " + harmless(decision.to); break;
     case intent::Intent::offer:
-      text += std::string(" would leave it running, offered to ") + decision.to + (decision.short_offer ? " for a short time" : "");
+      text += std::string(" would leave it running, offered to ") + harmless(decision.to) + (decision.short_offer ? " for a short time" : "");
       break;
     case intent::Intent::keep: text += " would leave it running, to be taken back by the next start here"; break;
   }
-  return text + ": " + decision.reason + ".\n";
+  return text + ": " + harmless(decision.reason) + ".\n";
 }
 
-void print(const Options& options, const intent::Decision& decision) {
-  if (!options.json) {
-    std::cout << in_words(options, decision);
-    return;
+/// What the daemon of this node said, or why it said nothing.
+struct FromDaemon {
+  std::string node;
+  std::string body;  ///< JSON; empty: nothing
+  std::string trouble;
+};
+
+FromDaemon ask_daemon(const Options& options) {
+  FromDaemon from;
+  auto daemon = Daemon::connect();
+  if (!daemon) {
+    from.trouble = daemon.error();
+    return from;
   }
-  nlohmann::ordered_json answer;
-  answer["intent"] = intent::to_string(decision.intent);
-  answer["to"] = decision.to.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(decision.to);
-  answer["reason"] = decision.reason;
-  // A CIB may hold names that are not UTF-8: they are shown with replacement characters, not thrown at.
-  std::cout << answer.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << '\n';
+  if (const auto body = daemon.value().ask("ctl-status"); body)
+    if (const auto status = read_status(body.value()); status) from.node = status.value().node;
+  if (!options.node.empty() && options.node != from.node) {
+    from.trouble = "only the daemon on " + options.node + " knows what was decided there lately";
+    return from;
+  }
+  auto body = daemon.value().ask("ctl-explain", options.resource);
+  if (body) from.body = std::move(body.value());
+  else from.trouble = body.error();
+  return from;
 }
 
-int run(Options options) {
-  if (options.node.empty()) options.node = this_node();
+// A CIB may hold names that are not UTF-8: they are shown with replacement characters, not thrown at.
+std::string dump(const nlohmann::ordered_json& json) {
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+nlohmann::ordered_json in_json(const migrationd::Result<intent::Decision>& decision) {
+  nlohmann::ordered_json answer;
+  answer["intent"] = nullptr;
+  answer["to"] = nullptr;
+  if (decision) {
+    answer["intent"] = intent::to_string(decision.value().intent);
+    if (!decision.value().to.empty()) answer["to"] = decision.value().to;
+  }
+  answer["reason"] = decision ? decision.value().reason : decision.error();
+  return answer;
+}
+
+migrationd::Result<intent::Decision> ask_scheduler(const Options& options) {
   SchedulerQuestion question;
   question.resource = options.resource;
   question.node = options.node;
@@ -73,12 +106,45 @@ int run(Options options) {
   question.directory = temporary_directory();
   question.deadline = migrationd::Milliseconds{60000};
   question.repeats = 0;
-  auto decision = migrationd::io::explain_stop_now(question);
-  if (!decision) {
-    std::cerr << "migrationctl: cannot explain " << options.resource << " on " << options.node << ": " << decision.error() << '\n';
-    return failed;
+  return migrationd::io::explain_stop_now(question);
+}
+
+int complain(const Options& options, const std::string& why) {
+  std::cerr << "migrationctl: cannot explain " << harmless(options.resource)
+            << (options.node.empty() ? "" : " on " + harmless(options.node)) << ": " << harmless(why) << '\n';
+  return failed;
+}
+
+int run_offline(const Options& options) {
+  const auto decision = ask_scheduler(options);
+  if (!decision) return complain(options, decision.error());
+  std::cout << (options.json ? dump(in_json(decision)) : in_words(options, decision.value()));
+  return success;
+}
+
+int run(Options options) {
+  if (!options.cib.empty()) return run_offline(options);
+  const FromDaemon from = ask_daemon(options);
+  if (options.node.empty()) options.node = from.node.empty() ? this_node() : from.node;
+  Domain domain;
+  if (!from.body.empty()) {
+    auto read = read_domain(from.body);
+    if (!read) return complain(options, read.error());
+    domain = std::move(read.value());
+    if (!domain.resource.empty()) options.resource = domain.resource;  // it may have been named by its domain
   }
-  print(options, decision.value());
+  const auto decision = ask_scheduler(options);
+  if (!decision && from.body.empty()) return complain(options, from.trouble + "; and " + decision.error());
+  if (options.json) {
+    auto answer = in_json(decision);
+    answer["domain"] = from.body.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json::parse(from.body);
+    std::cout << dump(answer);
+    return success;
+  }
+  if (decision) std::cout << in_words(options, decision.value());
+  else std::cout << "What a stop would mean can't be asked of Pacemaker's scheduler: " << harmless(decision.error()) << ".\n";
+  if (from.body.empty()) std::cout << "The daemon's own decisions are not known: " << harmless(from.trouble) << ".\n";
+  else std::cout << domain_text(domain, options.node);
   return success;
 }
 
@@ -86,7 +152,7 @@ int run(Options options) {
 
 void add_explain(CLI::App& program, Chosen& chosen) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = program.add_subcommand("explain", "What a stop of a resource would mean, and why");
+  CLI::App* command = program.add_subcommand("explain", "What a stop of a resource would mean and why, and what was decided lately");
   command->add_option("RESOURCE", options->resource, "the domain's resource, by its name in the CIB")->required();
   command->add_option("--cib", options->cib, "a saved CIB (default: the cluster's, now)")->type_name("FILE");
   auto* node = command->add_option("--node", options->node, "the node of the stop (default: this one)")->type_name("NODE");

@@ -13,7 +13,10 @@ int main(int argc, char** argv) {
   program.require_subcommand(1);
   program.failure_message(CLI::FailureMessage::simple);
   migrationctl::Chosen chosen;
+  migrationctl::add_status(program, chosen);
+  migrationctl::add_watch(program, chosen);
   migrationctl::add_explain(program, chosen);
+  migrationctl::add_forget(program, chosen);
   migrationctl::add_keygen(program, chosen);
 
   try {

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What the daemon says of itself (migrationd/io/status-json.h), read and laid out for people. Pure: text in, text
+// out, so that every table can be tested without a daemon or a terminal.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "migrationd/base/clock.h"
+#include "migrationd/base/result.h"
+
+namespace migrationctl {
+
+using migrationd::Milliseconds;
+using migrationd::Result;
+
+/// One of the daemon's recent decisions about a domain.
+struct Remark {
+  Milliseconds ago{0};
+  std::string text;
+  bool alarm = false;
+};
+
+struct Domain {
+  std::string name;
+  std::string resource;   ///< empty: not a resource here
+  std::string phase;      ///< the hand-off's words: held, offered, moving, ...
+  std::string here;       ///< what the hypervisor shows: running, absent, ...
+  std::string detail;     ///< the same in its own words; may be empty
+  bool healthy = false;
+  std::string peer;       ///< moving, given: who gets it
+  std::string holder;     ///< who held it last, as far as is known
+  std::optional<Milliseconds> offer_left;
+  std::string doubt;
+  std::vector<Remark> history;
+};
+
+struct Peer {
+  std::string node;
+  bool linked = false;
+  bool member = false;
+  bool farewell = false;
+};
+
+struct Status {
+  std::string node;
+  std::string hypervisor;
+  std::vector<std::string> warnings;
+  std::vector<Domain> domains;
+  std::vector<Peer> peers;
+};
+
+/// Fields that are missing stay empty, those that are unknown are passed over: the daemon may be of another version.
+/// Errors: no JSON object, or a field of another type than ours.
+Result<Status> read_status(const std::string& json);
+Result<Domain> read_domain(const std::string& json);
+
+/// Tables of domains and links, warnings first. `width`: longer lines are cut to so many columns; 0: never.
+std::string status_text(const Status& status, std::size_t width);
+/// What became different, one line each; without `before` the whole state in that form. An offer's time that passes
+/// is no change.
+std::vector<std::string> changes(const std::optional<Status>& before, const Status& after);
+/// A domain's state and its recent decisions, the newest last.
+std::string domain_text(const Domain& domain, const std::string& node);
+
+/// "12 s", "3 min 20 s", "2 h 5 min".
+std::string duration_text(Milliseconds time);
+/// Without what a terminal would obey, because a domain's name may hold anything.
+std::string harmless(const std::string& text);
+
+}  // namespace migrationctl

@@ -1,0 +1,228 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""migrationctl from outside: its words, exit codes and complaints, with a daemon that answers, refuses, or isn't there.
+
+Runs in a network namespace of its own, because the daemon's socket name is the same everywhere. Working directory:
+the top of the build tree.
+"""
+
+import json
+import os
+import pathlib
+import pty
+import signal
+import subprocess
+import sys
+import unittest
+
+BUILD = pathlib.Path(os.getcwd())
+CTL = BUILD / "migrationctl/migrationctl"
+STAND_IN = BUILD / "tests/ctl/stand-in"
+INSIDE = "MIGRATIOND_TEST_NAMESPACE"
+NOBODY = 65534
+REAL_ROOT = open("/proc/self/uid_map").read().split()[1] == "0" and os.geteuid() == 0
+# No cluster here: the tools of Pacemaker would wait for one.
+NO_TOOLS = {"PATH": "/nonexistent"}
+
+
+def domain(**more):
+    return {"name": "vm1", "resource": "r1", "phase": "held", "here": "running", "detail": "", "healthy": True, "doubt": "",
+            "peer": None, "holder": "alpha", "offer_left_ms": None, **more}
+
+
+def status(*domains):
+    return json.dumps({"node": "alpha", "hypervisor": "answers", "warnings": [], "domains": domains,
+                       "peers": [{"node": "beta", "linked": True, "member": True, "farewell": False}]})
+
+
+class Daemon:
+    def __init__(self, *answers):
+        self.process = subprocess.Popen([str(STAND_IN), *answers], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self.process.stdout.readline() != "ready\n":
+            raise RuntimeError("the stand-in didn't come up")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def requests(self):
+        """All requests so far; ends the daemon."""
+        self.process.stdin.close()
+        lines = self.process.stdout.read().splitlines()
+        self.process.wait()
+        return lines
+
+
+def ctl(*arguments, user=None, answer="", env=None):
+    return subprocess.run([str(CTL), *arguments], input=answer, text=True, capture_output=True, timeout=60, user=user,
+                          env=env if env is not None else NO_TOOLS)
+
+
+class Case(unittest.TestCase):
+    def complains(self, result, *parts, code=1):
+        self.assertEqual((result.returncode, result.stdout), (code, ""))
+        for part in parts:
+            self.assertIn(part, result.stderr)
+        self.assertTrue(result.stderr.endswith("\n"))
+
+
+class Complaints(Case):
+    def test_without_a_daemon(self):
+        for arguments in [["status"], ["status", "--json"], ["watch"], ["forget", "beta", "--yes"]]:
+            self.complains(ctl(*arguments), "migrationctl: ", "isn't running on this node", "systemctl start migrationd")
+
+    def test_usage(self):
+        for arguments in [[], ["explode"], ["forget"], ["explain"], ["status", "x"], ["watch", "--nonsense"],
+                          ["explain", "vm1", "--cib", "x"]]:
+            self.assertEqual(ctl(*arguments).returncode, 2, arguments)
+        for arguments in [["--help"], ["--version"], ["watch", "--help"]]:
+            result = ctl(*arguments)
+            self.assertEqual((result.returncode, result.stderr), (0, ""), arguments)
+
+    @unittest.skipUnless(REAL_ROOT, "only root can become somebody else")
+    def test_somebody_else_is_told_who_may_ask(self):
+        with Daemon(status()):
+            self.complains(ctl("status", user=NOBODY), "haclient")
+
+    def test_an_answer_of_another_version(self):
+        with Daemon('{"node": 7}'):
+            self.complains(ctl("status"), "another version")
+
+    @unittest.skipUnless(os.path.exists("/dev/full"), "no /dev/full")
+    def test_a_full_disk_is_a_failure(self):
+        with Daemon(status()), open("/dev/full", "w") as full:
+            result = subprocess.run([str(CTL), "status"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("standard output", result.stderr)
+
+
+class Words(Case):
+    def test_status(self):
+        with Daemon(status(domain()), status(domain())) as daemon:
+            result = ctl("status")
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertIn("vm1     r1        running     held   alpha", result.stdout)
+            self.assertIn("beta  up    yes", result.stdout)
+            self.assertEqual(json.loads(ctl("status", "--json").stdout)["domains"][0]["phase"], "held")
+            self.assertEqual(daemon.requests(), ["ctl-status ", "ctl-status "])
+
+    def test_forget_asks_first(self):
+        with Daemon("0:") as daemon:
+            for answer in ["", "no\n", "y\n"]:
+                result = ctl("forget", "beta", answer=answer)
+                self.complains(result, "will run twice", "nothing was forgotten")
+            result = ctl("forget", "beta", answer="yes\n")
+            self.assertEqual(result.returncode, 0)
+            self.assertEqual(daemon.requests(), ["ctl-forget beta"])
+        with Daemon("2:beta is not a configured node of this cluster") as daemon:
+            self.complains(ctl("forget", "beta", "--yes"), "not a configured node")
+
+    def test_explain_says_what_it_can(self):
+        history = [{"ago_ms": 5000, "text": "taken back: it stays here", "alarm": False}]
+        answers = [status(), json.dumps(domain(history=history))]
+        with Daemon(*answers) as daemon:
+            result = ctl("explain", "vm1")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("5 s ago     taken back: it stays here\n", result.stdout)
+            self.assertIn("can't be asked of Pacemaker's scheduler", result.stdout)
+            self.assertEqual(daemon.requests(), ["ctl-status ", "ctl-explain vm1"])
+        with Daemon(*answers):
+            answer = json.loads(ctl("explain", "vm1", "--json").stdout)
+            self.assertIsNone(answer["intent"])
+            self.assertEqual(answer["domain"]["history"], history)
+        with Daemon(status(), "1:no domain or resource 'vm9' is known"):
+            self.complains(ctl("explain", "vm9"), "'vm9' is known", "; and ")
+        with Daemon(status()) as daemon:  # the daemon of this node knows nothing of another's decisions
+            self.complains(ctl("explain", "vm1", "--node", "beta"), "the daemon on beta")
+            self.assertEqual(daemon.requests(), ["ctl-status "])
+
+    def test_explain_offline_asks_no_daemon(self):
+        cib = pathlib.Path(__file__).resolve().parent.parent / "unit/data/intent/move.xml"
+        node = next(line.split('uname="')[1].split('"')[0] for line in cib.read_text().splitlines() if "<node " in line)
+        resource = next(line.split('id="')[1].split('"')[0] for line in cib.read_text().splitlines() if "<primitive " in line)
+        with Daemon() as daemon:
+            answer = ctl("explain", resource, "--cib", str(cib), "--node", node, "--json", env=dict(os.environ))
+            self.assertEqual(answer.returncode, 0, answer.stderr)
+            self.assertEqual(list(json.loads(answer.stdout)), ["intent", "to", "reason"])
+            self.assertEqual(daemon.requests(), [])
+
+
+class Watch(Case):
+    """Ends by itself when the daemon does, which is a failure; and quietly when it is interrupted."""
+
+    ANSWERS = [status(domain(phase="offered", offer_left_ms=90000)), status(domain(phase="offered", offer_left_ms=89000)),
+               status(domain(phase="moving", peer="beta"))]
+
+    def watch(self, *arguments, lines, stdout=subprocess.PIPE):
+        with Daemon(*self.ANSWERS):
+            process = subprocess.Popen([str(CTL), "watch", *arguments], stdout=stdout, stderr=subprocess.PIPE, text=True)
+            said = [process.stdout.readline() for _ in range(lines)]
+            process.send_signal(signal.SIGINT)
+            rest, complaint = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, rest, complaint), (0, "", ""))
+        return said
+
+    def test_each_change_is_a_line(self):
+        said = [line[9:] for line in self.watch(lines=4)]
+        self.assertEqual(said, ["the hypervisor answers\n", "node beta: linked, member\n", "vm1: offered on alpha, running here\n",
+                                "vm1: moving alpha -> beta, running here\n"])
+
+    def test_json(self):
+        said = [json.loads(line)["domains"][0]["phase"] for line in self.watch("--json", lines=2)]
+        self.assertEqual(said, ["offered", "moving"])
+
+    def test_on_a_terminal_it_draws_anew(self):
+        ours, theirs = pty.openpty()
+        with Daemon(*self.ANSWERS):
+            process = subprocess.Popen([str(CTL), "watch"], stdout=theirs, stderr=subprocess.PIPE)
+            os.close(theirs)
+            seen = b""
+            while b"alpha -> beta" not in seen:
+                seen += os.read(ours, 4096)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual((process.wait(60), process.stderr.read()), (0, b""))
+            process.stderr.close()
+        os.close(ours)
+        self.assertEqual(seen.count(b"\033[H"), 3)
+        self.assertEqual(seen.count(b"\033[2J"), 1)
+
+    def test_the_daemon_ends(self):
+        daemon = Daemon(*self.ANSWERS)
+        process = subprocess.Popen([str(CTL), "watch"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4):
+            process.stdout.readline()
+        daemon.__exit__()
+        _, complaint = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("went away", complaint)
+
+
+class Result(unittest.TextTestResult):
+    """A line per case, as tests/runner.py counts them."""
+
+    def addSuccess(self, test):
+        print(f"PASS {test.id()}", flush=True)
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        print(f"FAIL {test.id()}", flush=True)
+
+    addError = addFailure
+
+    def addSkip(self, test, reason):
+        print(f"SKIP {test.id()}: {reason}", flush=True)
+
+
+if __name__ == "__main__":
+    if INSIDE not in os.environ:
+        options = "-n" if os.geteuid() == 0 else "-rn"
+        if subprocess.run(["unshare", options, "true"], stderr=subprocess.DEVNULL).returncode != 0:
+            print("SKIP test-ctl: no network namespace can be made here")
+            sys.exit(77)
+        os.environ[INSIDE] = "yes"
+        os.execvp("unshare", ["unshare", options, sys.executable, *sys.argv])
+    unittest.main(testRunner=unittest.TextTestRunner(resultclass=Result, verbosity=0))

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What migrationctl shows people of the daemon's answers: tables that line up, changes that are said once, and no
+// answer that it chokes on.
+#include <doctest/doctest.h>
+
+#include "migrationctl/status-view.h"
+
+using namespace migrationctl;
+
+namespace {
+
+const char* const full = R"({"node": "alpha", "hypervisor": "answers", "warnings": ["unfenced=membership: careful"],
+  "domains": [
+    {"uuid": "u1", "name": "vm1", "resource": "r1", "phase": "offered", "here": "running", "detail": "", "healthy": true, "epoch": 3,
+     "doubt": "", "peer": null, "holder": "alpha", "offer_left_ms": 87400},
+    {"uuid": "u2", "name": "database", "resource": "", "phase": "moving", "here": "running", "detail": "", "healthy": true,
+     "doubt": "waits", "peer": "beta", "holder": null, "offer_left_ms": null},
+    {"uuid": "u3", "name": "vm3", "resource": "vm3", "phase": "gone", "here": "absent", "detail": "", "healthy": false,
+     "doubt": "", "peer": null, "holder": "beta", "offer_left_ms": null}],
+  "peers": [{"node": "beta", "linked": true, "member": true, "farewell": false},
+            {"node": "gamma", "linked": false, "member": false, "farewell": true}]})";
+
+Status status_of(const std::string& json) {
+  auto status = read_status(json);
+  REQUIRE_MESSAGE(status.ok(), (status.ok() ? "" : status.error()));
+  return status.value();
+}
+
+}  // namespace
+
+TEST_CASE("status-view: the tables") {
+  CHECK(status_text(status_of(full), 0) ==
+        "Node alpha: the hypervisor answers\n"
+        "Warning: unfenced=membership: careful\n"
+        "\n"
+        "DOMAIN    RESOURCE  STATE HERE  PHASE    WHERE          OFFER  DOUBT\n"
+        "vm1       r1        running     offered  alpha          87 s   -\n"
+        "database  -         running     moving   alpha -> beta  -      waits\n"
+        "vm3       vm3       absent      gone     beta           -      -\n"
+        "\n"
+        "NODE   LINK                  MEMBER\n"
+        "beta   up                    yes\n"
+        "gamma  down (left in order)  no\n");
+}
+
+TEST_CASE("status-view: an empty node") {
+  CHECK(status_text(status_of(R"({"node": "alpha", "hypervisor": "does not answer"})"), 0) ==
+        "Node alpha: the hypervisor does not answer\n\nNo domain is known here.\n\nNo other node is configured.\n");
+}
+
+TEST_CASE("status-view: lines end at the terminal's edge, between characters") {
+  const auto status = status_of(R"({"node": "a", "domains": [{"name": "üüüüüüüüüü", "here": "absent"}]})");
+  const std::string text = status_text(status, 9);
+  CHECK(text.find("\nüüüüüüüü>\n") != std::string::npos);
+}
+
+TEST_CASE("status-view: a running domain that is sick is not shown as well") {
+  const auto domain = read_domain(R"({"name": "vm1", "phase": "held", "here": "running", "detail": "paused (I/O error)", "healthy": false})");
+  REQUIRE(domain.ok());
+  CHECK(domain_text(domain.value(), "alpha") ==
+        "Domain vm1: held on alpha, paused (I/O error) (not healthy) here.\nNo decision about it since the daemon started.\n");
+}
+
+TEST_CASE("status-view: what a terminal would obey is not printed") {
+  const auto status = status_of(R"({"node": "a", "domains": [{"name": "x\u001b[2J\n\u009by", "here": "absent"}]})");
+  const std::string text = status_text(status, 0);
+  CHECK(text.find("x?[2J??y") != std::string::npos);
+  CHECK(text.find('\033') == std::string::npos);
+}
+
+TEST_CASE("status-view: changes are said once, time that passes is none") {
+  const Status first = status_of(full);
+  CHECK(changes(std::nullopt, first) ==
+        std::vector<std::string>{"the hypervisor answers", "warning: unfenced=membership: careful", "node beta: linked, member",
+                                 "node gamma: left in order", "vm1: offered on alpha, running here",
+                                 "database: moving alpha -> beta, running here; waits", "vm3: gone, last held by beta, absent here"});
+  Status later = first;
+  later.domains[0].offer_left = Milliseconds{80000};
+  CHECK(changes(first, later).empty());
+  later.domains[1].phase = "given";
+  later.domains[1].here = "absent";
+  later.domains[1].doubt = "";
+  later.domains.pop_back();
+  later.peers[0].linked = false;
+  CHECK(changes(first, later) == std::vector<std::string>{"node beta: not linked, member", "database: given on beta, absent here",
+                                                          "vm3: not known here any more"});
+}
+
+TEST_CASE("status-view: the history has its times and marks what people must look at") {
+  const auto domain = read_domain(R"({"name": "vm1", "phase": "offered", "here": "running", "healthy": true, "offer_left_ms": 200000,
+    "history": [{"ago_ms": 7500000, "text": "taken back", "alarm": false}, {"ago_ms": 61000, "text": "it died", "alarm": true}]})");
+  REQUIRE(domain.ok());
+  CHECK(domain_text(domain.value(), "alpha") ==
+        "Domain vm1: offered on alpha, running here.\n"
+        "Its offer stands for another 3 min 20 s, then it is really stopped.\n"
+        "Recent decisions on alpha:\n"
+        "  2 h 5 min ago     taken back\n"
+        "  1 min 1 s ago  !  it died\n");
+}
+
+TEST_CASE("status-view: an answer of another version is refused or read as far as it goes, never choked on") {
+  for (const char* bad : {"", "[]", "{", "7", R"({"node": 7})", R"({"domains": {}})", R"({"domains": [7]})", R"({"warnings": [null]})",
+                          R"({"domains": [{"offer_left_ms": "soon"}]})", R"({"peers": [{"linked": "yes"}]})"}) {
+    CAPTURE(bad);
+    const auto status = read_status(bad);
+    CHECK(!status.ok());
+    if (!status.ok()) CHECK(status.error().find("version") != std::string::npos);
+  }
+  CHECK(status_of(R"({"node": "a", "novelty": {"x": 1}})").node == "a");
+}
