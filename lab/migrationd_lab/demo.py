@@ -122,8 +122,8 @@ def closing(results):
     ratio = stop[OTHER]["longest_gap_ms"] / max(1, stop[MIGRATIOND]["longest_gap_ms"])
     return (f"Shown: with migrationd the guest kept its boot id and its TCP connection in all {len(ours)} scenarios, out "
             f"of reach for {seconds(max(f['longest_gap_ms'] for f in ours))} at the most.\nWithout it: restarted in "
-            f"{restarted}, run twice at once in {twice}. The stop of Heartbeat: out of reach for a {ratio:.0f}th of "
-            "the time.")
+            f"{restarted}, run twice at once in {twice}. The stop of Heartbeat: {ratio:.0f} times "
+            "shorter out of reach.")
 
 
 def demo(args):

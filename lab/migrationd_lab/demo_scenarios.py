@@ -68,7 +68,7 @@ class Cluster:
         self.run("crm_resource --wait --timeout=90s", check=False, timeout=100)
 
     def wait_on(self, node):
-        wait_until(lambda: self.where() == [node], 120, f"{VM} on {node}", interval=0.1)
+        wait_until(lambda: self.where() == [node], 120, f"{VM} on {node}", interval=0.25)
 
     def violations(self):
         """How often the storage's witness saw a second writer."""
@@ -150,7 +150,7 @@ def started_by_hand(now):
     def start():
         now.run(f"crm resource start {VM}")
         wait_until(lambda: now.where() == [destination] or now.violations() > before, 120,
-                   f"the start of {VM} on {destination}", interval=0.1)
+                   f"the start of {VM} on {destination}", interval=0.25)
         if now.violations() > before:
             time.sleep(BOTH_RUN)
     return measured(now.lab, VM, start)
