@@ -55,7 +55,7 @@ TEST_CASE("status-view: lines end at the terminal's edge, between characters") {
 }
 
 TEST_CASE("status-view: a running domain that is sick is not shown as well") {
-  const auto domain = read_domain(R"({"name": "vm1", "phase": "held", "here": "running", "detail": "paused (I/O error)", "healthy": false})");
+  const auto domain = read_domain(R"json({"name": "vm1", "phase": "held", "here": "running", "detail": "paused (I/O error)", "healthy": false})json");
   REQUIRE(domain.ok());
   CHECK(domain_text(domain.value(), "alpha") ==
         "Domain vm1: held on alpha, paused (I/O error) (not healthy) here.\nNo decision about it since the daemon started.\n");
