@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The mutants: name, file, the sed script that breaks one rule, and the tests that must notice. A unit test is
+# named by a part of its name; a run of the explorer with the rules (I1 to I6) any of which it may find broken.
+
+all_mutants() {
+  # The offer is not on disk before the stop succeeds.
+  $1 offer-not-on-disk migrationd/handoff/handoff.cc \
+    's/if (!same_on_disk(before_, s_)) journal/if (!same_on_disk(before_, s_) \&\& s_.phase != Phase::offered) journal/' \
+    'unit handoff source: a stop that means an offer is on disk*' 'explore two-kill I2'
+  # The record of an offer is only tried.
+  $1 offer-best-effort migrationd/handoff/orders.cc \
+    '/case Phase::held:/,/case Phase::offered:/s/offer(e.offer_for);/offer(e.offer_for); best_effort();/' \
+    'unit handoff source: a stop that means an offer is on disk*' 'explore two-kill I2'
+  $1 smaller-epoch-claims migrationd/handoff/holder.cc \
+    's/if (has_it && e.epoch < s_.epoch)/if (has_it \&\& false)/' \
+    'unit handoff source: a claim from before the last change of owner*'
+  $1 smaller-epoch-wins migrationd/handoff/handoff.cc \
+    's/ours_is_older = holder.epoch > s_.epoch/ours_is_older = holder.epoch < s_.epoch/' \
+    'unit handoff rules: two holders: the one with the smaller epoch*'
+  $1 smaller-epoch-taken migrationd/handoff/handoff.cc \
+    's/if (holder.epoch > s_.epoch) s_.epoch = holder.epoch;/s_.epoch = holder.epoch;/' \
+    'unit handoff rules: a note with a smaller epoch*'
+  $1 smaller-attempt-served migrationd/handoff/holder.cc \
+    '/void Stepper::on(const event::Claim/,/^}/s/if (e.attempt < last) return;/if (e.attempt.incarnation < last.incarnation) return;/' \
+    'unit handoff source: a claim with a smaller attempt*'
+  $1 stale-incarnation-served migrationd/handoff/holder.cc \
+    '/void Stepper::on(const event::Claim/,/^}/s/if (e.attempt < last) return;/if (e.attempt.number < last.number) return;/' \
+    'unit handoff source: a claim of a daemon*former incarnation*'
+  $1 stale-answer-counts migrationd/handoff/claimer.cc \
+    '/void Stepper::on(const event::Gone/,/^}/s/e.attempt != s_.own/e.attempt.number > s_.own.number/' \
+    'unit handoff destination: an answer to another attempt proves nothing'
+  $1 attempt-used-twice migrationd/handoff/claimer.cc \
+    's/Attempt{s_.own.incarnation, s_.own.number + 1}/s_.own/' \
+    'unit handoff destination: a start claims with a new attempt*'
+  $1 boot-on-timeout migrationd/handoff/orders.cc \
+    's/if (s_.phase == Phase::claim) withdraw(e.why);/if (s_.phase == Phase::claim) hold(s_.epoch.next(), Due::boot);/' \
+    'unit handoff destination: fencing and farewell prove absence*' 'explore two-claims-cut I1|I3'
+  $1 deadline-ignored migrationd/handoff/orders.cc \
+    '/void Stepper::on(const event::Deadline/,/^}/s/stop_for_real(false);//' \
+    'unit handoff source: at its deadline an offer is really stopped'
+  $1 deadline-is-proof migrationd/handoff/orders.cc \
+    '/void Stepper::on(const event::Deadline/,/^}/s/if (s_.phase != Phase::offered) return;/for (const NodeName\& n : s_.asked) s_.answers[n] = {Answer::Kind::proven, {}};\n&/' \
+    'unit handoff destination: fencing and farewell prove absence*'
+  $1 resumed-without-given migrationd/handoff/claimer.cc \
+    '/void Stepper::settle_claim/,/^}/s/if (s_.invited) return;/if (here(Here::paused)) return hold(s_.epoch.next(), Due::resume);\n  &/' \
+    'unit handoff destination: without given a complete copy is never resumed' 'explore two-claims-cut I1|I3'
+  $1 given-though-it-runs-here migrationd/handoff/holder.cc \
+    '/^    case JobEnd::runs_here:$/d; s/case JobEnd::migrated:/case JobEnd::runs_here: &/' \
+    'unit handoff source: the job ended and it runs here*' 'explore two-claims-crash-cut I1'
+  $1 taken-back-with-the-job-running migrationd/handoff/orders.cc \
+    's/^ *s_.doubt = "waits for the end of the migration to ".*/hold(s_.epoch.next(), Due::nothing);/' \
+    'unit handoff source: our own start in mid-job*' 'explore two-claims-crash-cut I1|I3|I4'
+  $1 unknown-is-absent migrationd/handoff/stepper.h \
+    's/nothing_here() const { return here(Here::absent); }/nothing_here() const { return !here(Here::running) \&\& !here(Here::paused); }/' \
+    'unit handoff source: gone is never said while the hypervisor is silent' 'explore two-silent I1|I2|I3|I4'
+  $1 promise-not-on-disk migrationd/handoff/holder.cc \
+    '/void Stepper::on(const event::Claim/,/^}/s/act(action::SendGone{e.from, e.attempt, s_.epoch, s_.noted});/& best_effort();/' \
+    'unit handoff source: gone is a promise*'
+  $1 old-gone-counts migrationd/handoff/claimer.cc \
+    '/void Stepper::held_later_than_known/,/^}/s/if (s_.phase != Phase::claim.*/return;/' \
+    'unit handoff destination: gone of a node that was given it meanwhile*' 'explore three-two-claims I1|I3'
+  $1 boot-not-waited-for migrationd/handoff/handoff.cc \
+    's/if (nothing_here() && s_.due != Due::boot) ended();/if (nothing_here()) ended();/' \
+    'unit handoff rules: a real stop during a boot*'
+  $1 reinstalled-node-believed migrationd/handoff/claimer.cc \
+    's/s_.noted.installation != answer.installation/false/' \
+    'unit handoff rules: a reinstalled node*'
+  $1 offer-when-unsure migrationd/intent/intent.cc \
+    's/^\(Decision unsure(const std::string& why) {\) return real_stop(\(.*\)); }$/\1 return {Intent::offer, {}, \2}; }/' \
+    'unit intent: a destination that is not ready*'
+  $1 push-without-readiness migrationd/intent/intent.cc \
+    's/if (ready || (decision.intent/if (true || (decision.intent/' \
+    'unit intent: a destination that is not ready*'
+}
