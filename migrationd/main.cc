@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <thread>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -39,6 +40,10 @@ constexpr int exit_usage = 2;
 constexpr Milliseconds farewell_limit{2000};
 /// How long an end in order waits for offers and jobs under way.
 constexpr Milliseconds drain_limit{120'000};
+
+/// How long a journal in use is waited for at the start, and how often it is tried.
+constexpr Milliseconds lock_limit{90'000};
+constexpr Milliseconds lock_retry{500};
 
 int fail(const std::string& text) {
   std::fprintf(stderr, "migrationd: %s\n", text.c_str());
@@ -126,7 +131,13 @@ Outcome Daemon::prepare() {
       return Error{"the directory " + directory + " can't be made: " + std::strerror(errno)};
     }
   }
+  // `--direct stop` and the dead-man hold it for a while; a second daemon holds it for good.
   auto lock = io::JournalLock::take(config_.state_dir);
+  for (Milliseconds waited{0}; !lock.ok() && waited < lock_limit; waited += lock_retry) {
+    if (waited.count() == 0) log_.write(engine::Log::Level::notice, "", lock.error() + "; waiting for it");
+    std::this_thread::sleep_for(lock_retry);
+    lock = io::JournalLock::take(config_.state_dir);
+  }
   if (!lock.ok()) return Error{lock.error()};
   lock_ = std::make_unique<io::JournalLock>(std::move(lock.value()));
   auto identity = io::begin_incarnation(config_.state_dir);

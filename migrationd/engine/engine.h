@@ -3,7 +3,8 @@
 // of the hypervisor, time) to the runner of the domain that it concerns, and the runners' answers back.
 //
 //   engine.cc    runners, peers, hypervisor: routing only
-//   orders.cc    start, stop, monitor, migrate_to, migrate_from: their time, and what a stop means
+//   orders.cc    start, stop, monitor, migrate_to, migrate_from: their time and their answer
+//   stops.cc     what a stop means, and whether an offer still stands
 //   absence.cc   what proves a silent node absent: farewell, fencing, or the administrator's word
 //   readiness.cc may a domain come here: memory, hypervisor, cluster manager
 #pragma once
@@ -179,6 +180,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::map<std::uint64_t, Question> questions_;
   std::uint64_t next_question_ = 1;
   TimerId tick_timer_ = 0;
+  unsigned ticks_ = 0;
   void tick();
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
   template <class T>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The cluster manager's orders: the time each has, what a stop means, and the answer. Who may run the domain
-// is not decided here but in the room `handoff`.
+// The cluster manager's orders: the time each has, and the answer. Who may run the domain is not decided here
+// but in the room `handoff`; what a stop means is in stops.cc.
 #include <algorithm>
 
 #include "migrationd/engine/engine.h"
@@ -22,11 +22,6 @@ constexpr Milliseconds stop_without_limit = 180s;
 constexpr Milliseconds push_without_limit = 120s;
 /// A claim that was released is made again after this.
 constexpr Milliseconds retry_after = 1s;
-/// An offer with something active beneath the domain stands no longer than this.
-constexpr Milliseconds short_offer = 30s;
-/// A silent hypervisor is waited for so long before a stop is a real one; and looked at in this rhythm.
-constexpr Milliseconds hypervisor_silence = 20s;
-constexpr Milliseconds look_again_after = 200ms;
 /// After its time is up, an order's orderly end is waited for so long.
 constexpr Milliseconds last_words = 800ms;
 
@@ -192,143 +187,6 @@ void Engine::retry_start(handoff::Token token) {
     if (still == pending_.end() || still->second->time_is_up || !still->second->reply) return;
     find(still->second->uuid)->feed(event::Start{token});
   });
-}
-
-// ---------------------------------------------------------------- stop
-
-void Engine::begin_stop(Pending& pending) {
-  const handoff::Token token = pending.token;
-  const Milliseconds time = pending.ends - world_.clock.now();
-  pending.short_timer = world_.clock.schedule(time * 2 / 3, [this, token] {
-    const auto found = pending_.find(token);
-    if (found == pending_.end()) return;
-    found->second->short_timer = 0;
-    find(found->second->uuid)->feed(event::TimeShort{});
-  });
-  find(pending.uuid)->stop_by(pending.ends);
-  pending.decide_by = world_.clock.now() + std::min(hypervisor_silence, time / 3);
-  mean_stop(token);
-}
-
-StopQuestion Engine::question_of(const DomainRunner& runner) const {
-  return {runner.record().resource, "ocf", 0, runner.record().uuid};
-}
-
-void Engine::mean_stop(handoff::Token token) {
-  const auto found = pending_.find(token);
-  if (found == pending_.end()) return;
-  Pending& pending = *found->second;
-  if (wait_for_hypervisor(pending)) return;
-  DomainRunner& runner = *find(pending.uuid);
-  const Phase phase = runner.state().phase;
-  const DomainView view = runner.view();
-  const bool by_hand = phase == Phase::gone && view.here == Here::running;  // runs here without us having been asked
-  const bool ours = phase == Phase::held || phase == Phase::offered || phase == Phase::moving || by_hand;
-  if (!ours) {
-    runner.feed(event::Stop{token, StopMeaning::real, {}});
-    return;
-  }
-  if (view.here != Here::running || !view.healthy) {
-    if (phase != Phase::moving) {
-      real_stop(pending, view.detail.empty() ? "it is not healthy" : "it is " + view.detail);
-      return;
-    }
-  }
-  switch (runner.policy().handoff) {
-    case Policy::Handoff::off:
-      real_stop(pending, "handoff=off");
-      return;
-    case Policy::Handoff::automatic:
-    case Policy::Handoff::on:
-      break;
-  }
-  StopQuestion question = question_of(runner);
-  question.face = pending.order.face;
-  question.heartbeat_cause = static_cast<int>(pending.order.cause);
-  world_.cluster.intent_of_stop(question, alive<StopIntent>([this, token](StopIntent intent) {
-    offer_if_ready(token, intent);
-  }));
-}
-
-/// A libvirtd or daemon that was just restarted does not say yet what runs here: nothing is decided about a
-/// domain on such a moment, as long as the stop has time for its real end, too.
-bool Engine::wait_for_hypervisor(Pending& pending) {
-  const bool time_left = world_.clock.now() < pending.decide_by;
-  if (find(pending.uuid)->view().here != Here::unknown || !time_left) return false;
-  const handoff::Token token = pending.token;
-  world_.clock.schedule(look_again_after, [this, token] { mean_stop(token); });
-  return true;
-}
-
-void Engine::real_stop(Pending& pending, const std::string& reason) {
-  DomainRunner& runner = *find(pending.uuid);
-  runner.remark("a real stop: " + reason);
-  runner.feed(event::Stop{pending.token, StopMeaning::real, {}});
-}
-
-void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
-  const auto found = pending_.find(token);
-  if (found == pending_.end()) return;
-  Pending& pending = *found->second;
-  DomainRunner& runner = *find(pending.uuid);
-  if (intent.intent != Intent::stop && wait_for_hypervisor(pending)) return;
-  const Milliseconds stands =
-      intent.short_offer ? std::min(short_offer, runner.policy().handoff_timeout) : runner.policy().handoff_timeout;
-  switch (intent.intent) {
-    case Intent::stop:
-      real_stop(pending, intent.reason);
-      return;
-    case Intent::keep:
-      runner.remark("kept running: " + intent.reason);
-      runner.feed(event::Stop{token, StopMeaning::offer, stands});
-      return;
-    case Intent::offer:
-    case Intent::push:
-      break;
-  }
-  ask_ready(intent.to, runner, pending.ends, alive<Outcome>([this, token, intent, stands](Outcome ready) {
-    const auto still = pending_.find(token);
-    if (still == pending_.end()) return;
-    Pending& waiting = *still->second;
-    DomainRunner& one = *find(waiting.uuid);
-    if (!ready.ok()) {
-      real_stop(waiting, "it was to go to " + intent.to + ", but " + ready.error());
-      return;
-    }
-    if (wait_for_hypervisor(waiting)) return;
-    if (intent.intent == Intent::offer) {
-      one.remark("offered to " + intent.to + ": " + intent.reason);
-      one.feed(event::Stop{token, StopMeaning::offer, stands});
-      return;
-    }
-    one.remark("pushed to " + intent.to + " before the stop returns: " + intent.reason);
-    waiting.pushing = true;
-    // Half of the time is the real stop's, should the push fail: a stop that fails gets the node fenced.
-    const Milliseconds half = (waiting.ends - world_.clock.now()) / 2;
-    one.job_by(world_.clock.now() + half);
-    world_.clock.schedule(half, [this, token] {
-      const auto late = pending_.find(token);
-      if (late == pending_.end() || !late->second->pushing) return;
-      find(late->second->uuid)->feed(event::PushEnded{token, "half of the stop's time is over"});
-    });
-    one.feed(event::Push{token, intent.to});
-  }));
-}
-
-void Engine::rejudge_stop(handoff::Token token) {
-  world_.clock.schedule(0ms, [this, token] { mean_stop(token); });
-}
-
-void Engine::judge_offers() {
-  for (auto& [uuid, runner] : runners_) {
-    if (runner->state().phase != Phase::offered) continue;
-    const DomainUuid id = uuid;
-    world_.cluster.judge_offer(question_of(*runner), alive<OfferJudgement>([this, id](OfferJudgement judged) {
-      DomainRunner* one = find(id);
-      if (one == nullptr || judged.judgement == handoff::Judgement::stands) return;
-      one->feed(event::Judged{judged.judgement, judged.reason});
-    }));
-  }
 }
 
 // ---------------------------------------------------------------- the end of an order
