@@ -32,6 +32,12 @@ Json list_of(const Json& json, const char* name) {
   return *found;
 }
 
+/// find() finds nothing in what is no object, and says no word of it.
+const Json& object(const Json& json) {
+  if (!json.is_object()) throw Json::type_error::create(302, "an element of a list is no object", &json);
+  return json;
+}
+
 Domain domain_of(const Json& json) {
   Domain domain;
   domain.name = text_of(json, "name");
@@ -47,6 +53,7 @@ Domain domain_of(const Json& json) {
     domain.offer_left = Milliseconds{left->get<std::int64_t>()};
   }
   for (const Json& one : list_of(json, "history")) {
+    object(one);
     domain.history.push_back({Milliseconds{one.value("ago_ms", std::int64_t{0})}, text_of(one, "text"), flag_of(one, "alarm")});
   }
   return domain;
@@ -57,9 +64,9 @@ Status status_of(const Json& json) {
   status.node = text_of(json, "node");
   status.hypervisor = text_of(json, "hypervisor");
   for (const Json& one : list_of(json, "warnings")) status.warnings.push_back(one.get<std::string>());
-  for (const Json& one : list_of(json, "domains")) status.domains.push_back(domain_of(one));
+  for (const Json& one : list_of(json, "domains")) status.domains.push_back(domain_of(object(one)));
   for (const Json& one : list_of(json, "peers")) {
-    status.peers.push_back({text_of(one, "node"), flag_of(one, "linked"), flag_of(one, "member"), flag_of(one, "farewell")});
+    status.peers.push_back({text_of(object(one), "node"), flag_of(one, "linked"), flag_of(one, "member"), flag_of(one, "farewell")});
   }
   return status;
 }

@@ -59,7 +59,7 @@ class Daemon:
 
 def ctl(*arguments, user=None, answer="", env=None):
     return subprocess.run([str(CTL), *arguments], input=answer, text=True, capture_output=True, timeout=60, user=user,
-                          env=env if env is not None else NO_TOOLS)
+                          group=user, extra_groups=None if user is None else [], env=env if env is not None else NO_TOOLS)
 
 
 class Case(unittest.TestCase):

@@ -33,10 +33,10 @@ TEST_CASE("status-view: the tables") {
         "Node alpha: the hypervisor answers\n"
         "Warning: unfenced=membership: careful\n"
         "\n"
-        "DOMAIN    RESOURCE  STATE HERE  PHASE    WHERE          OFFER  DOUBT\n"
-        "vm1       r1        running     offered  alpha          87 s   -\n"
-        "database  -         running     moving   alpha -> beta  -      waits\n"
-        "vm3       vm3       absent      gone     beta           -      -\n"
+        "DOMAIN    RESOURCE  STATE HERE  PHASE    WHERE          OFFER       DOUBT\n"
+        "vm1       r1        running     offered  alpha          1 min 27 s  -\n"
+        "database  -         running     moving   alpha -> beta  -           waits\n"
+        "vm3       vm3       absent      gone     beta           -           -\n"
         "\n"
         "NODE   LINK                  MEMBER\n"
         "beta   up                    yes\n"
@@ -99,9 +99,10 @@ TEST_CASE("status-view: the history has its times and marks what people must loo
 }
 
 TEST_CASE("status-view: an answer of another version is refused or read as far as it goes, never choked on") {
-  for (const char* bad : {"", "[]", "{", "7", R"({"node": 7})", R"({"domains": {}})", R"({"domains": [7]})", R"({"warnings": [null]})",
+  for (const char* bad : {"", "[]", "{", "7", R"({"node": 7})", R"({"domains": {}})", R"({"domains": [7]})", R"({"peers": [null]})", R"({"domains": [{"history": [7]}]})", R"({"warnings": [null]})",
                           R"({"domains": [{"offer_left_ms": "soon"}]})", R"({"peers": [{"linked": "yes"}]})"}) {
-    CAPTURE(bad);
+    const std::string shown = bad;
+    CAPTURE(shown);
     const auto status = read_status(bad);
     CHECK(!status.ok());
     if (!status.ok()) CHECK(status.error().find("version") != std::string::npos);
