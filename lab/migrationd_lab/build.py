@@ -63,4 +63,5 @@ def build(say, tests=True):
     step(["make", jobs, "all"], "build")
     if tests:
         step(["make", jobs, "check", "TESTS="], "build the tests")
+        step(["make", jobs, "tests/lab/hypervisor-probe"], "build the hypervisor's probe")
     step(["make", f"DESTDIR={STAGE}", "install"], "install into a stage for the lab")
