@@ -57,7 +57,7 @@ engine::DomainView Daemon::look(const DomainUuid& uuid) const {
 
 void Daemon::refresh(engine::Callback<Outcome> done) {
   node.libvirt.ask(self(), [this, done = std::move(done)](Outcome outcome) {
-    if (outcome.ok()) node.listed();
+    if (outcome.ok()) node.look_again();
     done(outcome);
   });
 }

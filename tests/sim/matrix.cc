@@ -30,6 +30,7 @@ struct Flow {
   std::vector<Op> ops;
   bool first_answer_lost = false;
   bool by_hand = false;
+  bool third = false;   ///< a third node stands by
 };
 
 const std::vector<Flow>& flows() {
@@ -43,6 +44,12 @@ const std::vector<Flow>& flows() {
        true},
       {"push-fails",
        {{OrderKind::migrate_to, "a", "b"}, {OrderKind::migrate_from, "b", ""}, {OrderKind::stop, "a", ""}},
+       true},
+      {"pull-three-nodes", {{OrderKind::stop, "a", ""}, {OrderKind::start, "b", ""}}, false, false, true},
+      {"push-three-nodes",
+       {{OrderKind::migrate_to, "a", "b"}, {OrderKind::migrate_from, "b", ""}, {OrderKind::stop, "a", ""}},
+       false,
+       false,
        true},
   };
   return all;
@@ -66,9 +73,11 @@ struct Run {
     sim.settings.fencing = around.fencing;
     sim.add_node("a");
     sim.add_node("b");
+    if (flow.third) sim.add_node("c");
     sim.add_domain("vm", 512 * 1024);
     sim.boot("a");
     sim.boot("b");
+    if (flow.third) sim.boot("c");
     if (flow.by_hand) {
       sim.run_until(5000);
       sim.node("a")->libvirt.start_by_hand(sim.uuid_of("vm"), "vm");
@@ -178,7 +187,7 @@ Fault kill_libvirtd(const std::string& name, const NodeName& node) {
           }};
 }
 
-std::vector<Fault> faults_at(const std::string& step) {
+std::vector<Fault> faults_at(const Flow& flow, const std::string& step) {
   const std::vector<Channel> all(std::begin(all_channels), std::end(all_channels));
   std::vector<Fault> faults = {
       crash("crash-source", {"a"}, false),
@@ -197,6 +206,15 @@ std::vector<Fault> faults_at(const std::string& step) {
       kill_libvirtd("kill-libvirtd-source", "a"),
       kill_libvirtd("kill-libvirtd-destination", "b"),
   };
+  if (flow.third) {
+    faults.push_back(crash("crash-third", {"c"}, false));
+    faults.push_back(crash("crash-source-and-third", {"a", "c"}, false));
+    faults.push_back(kill_daemon("kill-daemon-third", {"c"}, false));
+    faults.push_back(cut("cut-third-off", {{"a", "c"}, {"c", "a"}, {"b", "c"}, {"c", "b"}}, all));
+    faults.push_back(cut("cut-source-off", {{"a", "c"}, {"c", "a"}, {"b", "a"}, {"a", "b"}}, all));
+    faults.push_back(cut("cut-destination-off", {{"a", "b"}, {"b", "a"}, {"b", "c"}, {"c", "b"}}, all));
+    faults.push_back(cut("cut-daemons-of-third", {{"a", "c"}, {"c", "a"}, {"b", "c"}, {"c", "b"}}, {Channel::peers}));
+  }
   if (step.starts_with("writing ")) {
     faults.push_back(crash("crash-source-written", {"a"}, true));
     faults.push_back(crash("crash-destination-written", {"b"}, true));
@@ -293,7 +311,7 @@ void run_flow(const Flow& flow, Report& report) {
   for (const Surroundings& around : surroundings) {
     const std::vector<std::string> steps = clean_run(flow, around, report);
     for (std::size_t at = 0; at < steps.size(); ++at) {
-      for (const Fault& fault : faults_at(steps[at])) {
+      for (const Fault& fault : faults_at(flow, steps[at])) {
         if (fault.cuts || around.winner != "b") run_case(flow, around, at, steps[at], fault, report);
       }
       if (!steps[at].starts_with("send ") || around.winner == "b") continue;

@@ -122,11 +122,15 @@ void Node::view_changed(const DomainUuid& uuid) {
   if (daemon->hypervisor_listener != nullptr) daemon->hypervisor_listener->domain_changed(uuid);
 }
 
+void Node::look_again() {
+  daemon->views.clear();
+  for (const auto& [uuid, one] : libvirt.instances) daemon->views[uuid] = libvirt.view(uuid);
+}
+
 void Node::listed() {
   if (!daemon) return;
   daemon->silent = false;
-  daemon->views.clear();
-  for (const auto& [uuid, one] : libvirt.instances) daemon->views[uuid] = libvirt.view(uuid);
+  look_again();
   if (daemon->hypervisor_listener != nullptr) daemon->hypervisor_listener->hypervisor_changed(true);
 }
 

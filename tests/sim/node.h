@@ -124,6 +124,7 @@ class Node {
   // from libvirt to the daemon's memory
   void view_changed(const DomainUuid& uuid);
   void listed();
+  void look_again();
   void hypervisor_silent();
 
   handoff::State state_of(const DomainUuid& uuid) const;
