@@ -46,7 +46,7 @@ all_mutants() {
     'unit handoff destination: without given a complete copy is never resumed' 'explore two-claims-cut I1|I3'
   $1 given-though-it-runs-here migrationd/handoff/holder.cc \
     '/^    case JobEnd::runs_here:$/d; s/case JobEnd::migrated:/case JobEnd::runs_here: &/' \
-    'unit handoff source: the job ended and it runs here*' 'explore two-claims-crash-cut I1'
+    'unit handoff source: the job ended and it runs here*' 'explore two-claims-crash-cut I1|I3'
   $1 taken-back-with-the-job-running migrationd/handoff/orders.cc \
     's/^ *s_.doubt = "waits for the end of the migration to ".*/hold(s_.epoch.next(), Due::nothing);/' \
     'unit handoff source: our own start in mid-job*' 'explore two-claims-crash-cut I1|I3|I4'
