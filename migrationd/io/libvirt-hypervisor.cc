@@ -198,7 +198,7 @@ void LibvirtHypervisor::list(engine::Callback<Outcome> done) {
         std::set<DomainUuid> to_read = registry_.listed(found.value().uuids);
         for (const auto& [uuid, emulator] : found.value().emulators) {
           tracked_[uuid].emulator = emulator;
-          if (!found.value().uuids.contains(uuid)) registry_.stray(uuid, [emulator] { return !emulator->dead(); }, now());
+          if (!found.value().uuids.contains(uuid)) registry_.stray(uuid, [emulator = emulator] { return !emulator->dead(); }, now());
         }
         auto listing = std::make_shared<Listing>();
         listing->finished = [this, generation, done] {
@@ -371,7 +371,7 @@ DomainView LibvirtHypervisor::look(const DomainUuid& uuid) const { return regist
 std::map<DomainUuid, DomainView> LibvirtHypervisor::all() const { return registry_.all(now()); }
 
 void LibvirtHypervisor::refresh(engine::Callback<Outcome> done) {
-  list([this, done = std::move(done)](Outcome outcome) { done(std::move(outcome)); });
+  list([done = std::move(done)](Outcome outcome) { done(std::move(outcome)); });
 }
 
 }  // namespace migrationd::io
