@@ -6,8 +6,10 @@
 //   port 80           a tiny HTTP server: boot id, uptime, counter; and the load and the faults below
 //   port 7            TCP echo on connections that stay open
 //   the power button  switches off in an orderly way, as `virsh shutdown` expects
+//   the dirtier       while it runs it checks its memory, too: a page that does not hold what was last
+//                     written to it is counted as lost (a migration that sent less than it should)
 //
-//   GET /                          boot_id=... uptime=... counter=... dirty=...
+//   GET /                          boot_id=... uptime=... counter=... dirty=... lost=...
 //   GET /dirty?mib=64&rate=80      dirty 64 MiB of memory at 80 MiB/s; mib=0 ends it
 //   GET /poweroff /reboot /crash   what they say
 //
@@ -46,6 +48,7 @@ enum { record_offset = 1 << 20, record_interval_ms = 50 };
 
 static char boot_id[40];
 static volatile uint64_t *counter;  // shared by the writer and the server
+static volatile uint64_t *lost;     // pages that lost a write; shared by the dirtier and the server
 static pid_t dirtier = 0;
 static long dirty_mib = 0;
 
@@ -95,7 +98,7 @@ static void write_records(const char *device)
     }
 }
 
-// Touches every page once a round, in slices of 10 ms so that the rate is even.
+// Writes the number of the round to every page, in slices of 10 ms so that the rate is even.
 static void dirty_memory(long mib, long rate)
 {
     size_t size = (size_t)mib << 20, at = 0;
@@ -103,13 +106,20 @@ static void dirty_memory(long mib, long rate)
     if (memory == MAP_FAILED)
         _exit(1);
     uint64_t start = uptime_ns(), done = 0;
-    for (unsigned round = 1;; round++) {
+    for (unsigned round = 1;;) {
         uint64_t due = (uptime_ns() - start) / 1000 * rate * 1048576 / 1000000;
         if (due > done + (uint64_t)rate * 1048576)  // we stood still: do not make up for it
             done = due - (uint64_t)rate * 10486;
         for (; done < due; done += 4096) {
-            *(volatile unsigned *)(memory + at) = round;
-            at = at + 4096 < size ? at + 4096 : 0;
+            volatile unsigned *page = (volatile unsigned *)(memory + at);
+            if (*page != round - 1 && !(*lost)++)
+                printf("guestd: page %zu holds round %u in round %u\n", at >> 12, *page, round);
+            *page = round;
+            at += 4096;
+            if (at == size) {
+                at = 0;
+                round++;
+            }
         }
         sleep_ms(10);
     }
@@ -146,8 +156,8 @@ static void answer_http(int fd, const char *request)
         how = RB_AUTOBOOT;
     else if (!strncmp(request, "GET /crash", 10))
         how = -1;
-    snprintf(body, sizeof body, "boot_id=%s\nuptime=%.3f\ncounter=%llu\ndirty=%ld\n", boot_id,
-             uptime_ns() / 1e9, (unsigned long long)*counter, dirty_mib);
+    snprintf(body, sizeof body, "boot_id=%s\nuptime=%.3f\ncounter=%llu\ndirty=%ld\nlost=%llu\n", boot_id,
+             uptime_ns() / 1e9, (unsigned long long)*counter, dirty_mib, (unsigned long long)*lost);
     int n = snprintf(reply, sizeof reply,
                      "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
                      "Connection: close\r\n\r\n%s",
@@ -247,6 +257,7 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     read_boot_id();
     counter = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    lost = counter + 1;
     if (fork() == 0)
         write_records("/dev/vda");
     printf("guestd: ready boot_id=%s uptime=%.2f\n", boot_id, uptime_ns() / 1e9);

@@ -27,7 +27,8 @@ class Guest:
                           interval=0.2)
 
     def ask(self, path="/", check=True, timeout=3):
-        """Its HTTP page as {"boot_id", "uptime", "counter", "dirty"}; None when it does not answer and check is off.
+        """Its HTTP page as {"boot_id", "uptime", "counter", "dirty", "lost"}; None when it does not answer and
+        check is off.
 
         Paths: /dirty?mib=64&rate=80 (mib=0 ends it), /poweroff, /reboot, /crash.
         """

@@ -46,12 +46,18 @@ def case_an_outage_is_seen():
 
 def case_the_dirtying_load():
     guest = lab.guest("vm1")
-    guest.dirty(24, 40)
-    check(guest.ask()["dirty"] == "24", guest.ask())
-    result = measured(lab, guest, lambda: guest.migrate("node1", "node2"))
-    check(result["boot_id_kept"], result)
-    guest.dirty(0)
+    """Where QEMU loses what is written during a migration, this many under load do not pass."""
+    guest, places = lab.guest("vm1"), ("node1", "node2")
+    for number in range(6):
+        guest.dirty(24, 40)
+        check(guest.ask()["dirty"] == "24", guest.ask())
+        result = measured(lab, guest, lambda n=number: guest.migrate(places[n % 2], places[1 - n % 2]))
+        check(result["boot_id_kept"], result)
+        now = guest.ask()
+        check(now["lost"] == "0", f"the migration lost pages of the guest: {now}")
+        guest.dirty(0)
     check(guest.ask()["dirty"] == "0", guest.ask())
+    guest.migrate("node1", "node2")
 
 
 def case_power_button():
@@ -64,7 +70,7 @@ def case_the_witness_is_content():
     verdict = lab.witness()
     (disk,) = verdict["disks"]
     check(verdict["ok"], verdict)
-    check(len(disk["boots"]) == 3 and len(disk["moves"]) >= 5, verdict)
+    check(len(disk["boots"]) == 3 and len(disk["moves"]) >= 11, verdict)
 
 
 def case_witness_sees_the_same_memory_run_twice():
