@@ -10,6 +10,8 @@ failed test itself. A skip counts as failed unless the README's list of allowed 
 import os
 import pathlib
 import re
+import signal
+import subprocess
 import sys
 import time
 
@@ -17,8 +19,9 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lab"))
 
 from migrationd_lab.build import BUILD, BUILD_LIMIT, STAGE, TOP, BuildError, build, run  # noqa: E402
+from migrationd_lab.lab import end_on_signals  # noqa: E402
 
-LAB_TEST_LIMIT = 600  # seconds
+LAB_TEST_LIMIT = 900  # seconds
 
 
 class Tally:
@@ -101,29 +104,69 @@ def make_check(tally):
         tally.fail(f"make check ended with {status} and ran no test")
 
 
+class LabTest:
+    """One of the lab's test programs while it runs, in a process group of its own; its output goes to a file."""
+
+    def __init__(self, path):
+        self.name = str(path.relative_to(TOP))
+        self.log = BUILD / "lab" / (path.stem + ".log")
+        self.begun = self.ends = time.monotonic()
+        self.ends += LAB_TEST_LIMIT
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen([str(path)], cwd=TOP, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            start_new_session=True)
+
+    def ended(self):
+        if self.process.poll() is None and time.monotonic() > self.ends:
+            self.end()
+        return self.process.poll() is not None
+
+    def end(self):
+        """It takes down its labs when it is asked to end."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, number)
+                try:
+                    self.process.wait(60)
+                except subprocess.TimeoutExpired:
+                    pass
+        with open(self.log, "a") as log:
+            print(f"ended after {time.monotonic() - self.begun:.0f} s", file=log)
+
+
 def lab_tests(tally):
-    tests = sorted(TOP.glob("lab/tests/test-*.py")) + sorted(TOP.glob("tests/lab/test-*.py"))
+    """The longer ones first, as many at once as there are processors: they wait for clusters most of the time."""
+    waiting = sorted(TOP.glob("tests/lab/test-*.py")) + sorted(TOP.glob("lab/tests/test-*.py"))
     os.environ.update({"MIGRATIOND_STAGE": str(STAGE),
                        "HYPERVISOR_PROBE": str(BUILD / "tests/lab/hypervisor-probe")})
     (BUILD / "lab").mkdir(exist_ok=True)
-    for test in tests:
-        begun = time.monotonic()
-        name = str(test.relative_to(TOP))
-        say(name)
-        status, output = run([str(test)], LAB_TEST_LIMIT, TOP, BUILD / "lab" / (test.stem + ".log"))
-        before = len(tally.failed)
-        tally.read(name, output, status)
-        if len(tally.failed) > before:
-            print(output[-5000:])
-        say(f"{name}: {time.monotonic() - begun:.0f} s")
-    if not tests:
+    if not waiting:
         tally.fail("no test of the lab was found")
+    running = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < (os.cpu_count() or 1):
+                running.append(LabTest(waiting.pop(0)))
+                say(running[-1].name)
+            time.sleep(0.2)
+            for test in [one for one in running if one.ended()]:
+                running.remove(test)
+                before = len(tally.failed)
+                output = test.log.read_text(errors="replace")
+                tally.read(test.name, output, test.process.returncode)
+                if len(tally.failed) > before:
+                    print(output[-5000:])
+                say(f"{test.name}: {time.monotonic() - test.begun:.0f} s")
+    finally:
+        for test in running:
+            test.end()
 
 
 def main():
     if sys.argv[1:] not in ([], ["quick"]):
         print("usage: tests/run [quick]", file=sys.stderr)
         return 2
+    end_on_signals()
     must_build()
     tally = Tally()
     make_check(tally)
@@ -138,4 +181,9 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt as e:
+        number = signal.Signals[str(e)] if str(e) else signal.SIGINT
+        print(f"ended by {number.name}", file=sys.stderr)
+        sys.exit(128 + number)

@@ -5,6 +5,8 @@ A test file defines functions case_NAME(); run() calls them in order and prints 
 """
 
 import os
+import re
+import signal
 import sys
 import time
 import traceback
@@ -15,7 +17,7 @@ LAB = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(LAB))
 
 from migrationd_lab import Lab, LabError  # noqa: E402
-from migrationd_lab.lab import all_labs, take_down  # noqa: E402
+from migrationd_lab.lab import all_labs, end_on_signals, take_down  # noqa: E402
 from migrationd_lab.layout import labs_folder  # noqa: E402
 from migrationd_lab.namespaces import all_pids, wait_until  # noqa: E402
 
@@ -36,10 +38,23 @@ def check(true, text):
 
 
 def run(cases):
-    """Runs the case_* functions of a test's globals(); the process's exit code."""
+    """Runs the case_* functions of a test's globals(); the process's exit code. A signal ends it, and its labs."""
     if os.geteuid() != 0:
         print("SKIP: the lab needs root")
         return SKIP
+    end_on_signals()
+    try:
+        return run_each(cases)
+    except KeyboardInterrupt as e:
+        for lab in all_labs():
+            if re.fullmatch(rf"t{os.getpid()}(\D.*)?", lab):
+                take_down(lab)
+        number = signal.Signals[str(e)] if str(e) else signal.SIGINT
+        print(f"ended by {number.name}", flush=True)
+        os._exit(128 + number)  # what is left to do would look for the lab
+
+
+def run_each(cases):
     failed = 0
     for function_name, function in list(cases.items()):
         if not function_name.startswith("case_"):
