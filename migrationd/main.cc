@@ -59,7 +59,13 @@ io::LogSettings log_settings(const io::Config& config) {
     case io::LogTarget::standard_error: settings.target = io::LogSettings::Target::standard_error; break;
   }
   settings.file = config.log_file;
-  settings.debug = config.log_level == io::LogLevel::debug;
+  switch (config.log_level) {
+    case io::LogLevel::debug: settings.least = engine::Log::Level::debug; break;
+    case io::LogLevel::info: settings.least = engine::Log::Level::info; break;
+    case io::LogLevel::notice: settings.least = engine::Log::Level::notice; break;
+    case io::LogLevel::warning: settings.least = engine::Log::Level::warning; break;
+    case io::LogLevel::error: settings.least = engine::Log::Level::alarm; break;
+  }
   settings.blackbox = config.state_dir + "/blackbox";
   return settings;
 }
@@ -78,7 +84,8 @@ std::map<std::string, std::string> defaults_of(const io::Config& config) {
   }
   defaults["handoff_timeout"] = std::to_string(config.handoff_timeout.count()) + "ms";
   defaults["start_timeout"] = std::to_string(config.start_timeout.count()) + "ms";
-  if (config.migration_transport != "migrationd") defaults["migration_transport"] = config.migration_transport;
+  defaults["hypervisor"] = config.libvirt_uri;
+  defaults["migration_transport"] = config.migration_transport;
   return defaults;
 }
 
@@ -154,7 +161,7 @@ Outcome Daemon::prepare() {
   clock_ = std::make_unique<io::BootClock>(loop_);
   journal_ = std::make_unique<io::JournalFiles>(loop_, config_.state_dir, boot.value());
   io::LibvirtConfig libvirt;
-  if (!config_.libvirt_uris.empty()) libvirt.uri = config_.libvirt_uris.front();
+  libvirt.uri = config_.libvirt_uri;
   hypervisor_ = std::make_unique<io::LibvirtHypervisor>(loop_, libvirt, log_);
   link_settings_.self = self_;
   link_settings_.port = config_.port;
@@ -193,7 +200,7 @@ Outcome Daemon::begin() {
                                              io::load_farewells(config_.state_dir, boot_id_), std::move(unreadable));
   engine_->nodes_changed();
   service_ = std::make_unique<io::LocalService>(
-      loop_, *engine_, *world_, io::LocalService::Facts{self_, config_.unfenced == io::Unfenced::membership, cluster_.heartbeat});
+      loop_, *engine_, *world_, io::LocalService::Facts{self_, config_.unfenced == io::Unfenced::membership, cluster_.heartbeat, config_.libvirt_uri});
   const Outcome listening = link_->start();
   if (!listening.ok()) return listening;
   engine_->begin();
@@ -278,6 +285,18 @@ int Daemon::run() {
   return exit_code_;
 }
 
+/// The agent's way while the daemon does not run. What can't be read of the configuration must not keep a stop from
+/// working: then the defaults count.
+int direct(const std::string& config_path, int argc, char** argv) {
+  const io::ConfigRest rest = io::read_rest_of_config_file(config_path);
+  if (!rest.complaint.empty()) std::fprintf(stderr, "migrationd: %s\n", rest.complaint.c_str());
+  io::DirectPlaces places;
+  places.state_dir = rest.config.state_dir;
+  places.runtime_dir = rest.config.runtime_dir;
+  places.libvirt_uri = rest.config.libvirt_uri;
+  return io::direct_main(argc, argv, std::move(places));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -286,7 +305,7 @@ int main(int argc, char** argv) {
   bool standard_error = false;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
-    if (word == "--direct") return io::direct_main(argc - i - 1, argv + i + 1);
+    if (word == "--direct") return direct(config_path, argc - i - 1, argv + i + 1);
     if (word == "--config" && i + 1 < argc) {
       config_path = argv[++i];
       config_named = true;
@@ -297,7 +316,7 @@ int main(int argc, char** argv) {
       return 0;
     } else if (word == "--help") {
       std::printf("usage: migrationd [--config FILE] [--stderr]\n"
-                  "       migrationd --direct ACTION      (the agent's actions without a daemon)\n"
+                  "       migrationd [--config FILE] --direct ACTION      (the agent's actions without a daemon)\n"
                   "       migrationd --version | --help\n"
                   "See migrationd(8).\n");
       return 0;

@@ -16,6 +16,7 @@
 
 #include "migrationd/io/address.h"
 #include "migrationd/io/file.h"
+#include "migrationd/resource/parameters.h"
 #include "migrationd/wire/peer-codec.h"
 
 namespace migrationd::io {
@@ -33,6 +34,7 @@ struct Key {
   const char* name;
   bool repeatable;
   Setter set;
+  const char* why_once = "";  ///< more than "remove one of the two", when that does not speak for itself
 };
 
 template <class E>
@@ -146,20 +148,14 @@ Outcome set_log_target(Config& config, const std::string& value) {
 Outcome set_libvirt_uri(Config& config, const std::string& value) {
   if (value.find("://") == std::string::npos || value.find(' ') != std::string::npos)
     return Error{"it must be a libvirt URI, such as qemu:///system or xen:///system"};
-  if (std::find(config.libvirt_uris.begin(), config.libvirt_uris.end(), value) != config.libvirt_uris.end())
-    return Error{"this URI is there already"};
-  config.libvirt_uris.push_back(value);
+  config.libvirt_uri = value;
   return Done{};
 }
 
-/// The transports of ocf:heartbeat:VirtualDomain and our own.
 Outcome set_transport(Config& config, const std::string& value) {
-  for (const char* known : {"migrationd", "ssh", "tls", "tcp", "unix"}) {
-    if (value != known) continue;
-    config.migration_transport = value;
-    return Done{};
-  }
-  return Error{"it must be one of migrationd, ssh, tls, tcp, unix"};
+  if (auto possible = resource::check_transport(value); !possible.ok()) return possible;
+  config.migration_transport = value;
+  return Done{};
 }
 
 const std::vector<Key>& keys() {
@@ -173,7 +169,7 @@ const std::vector<Key>& keys() {
        choice(&Config::handoff, {{"auto", Handoff::automatic}, {"on", Handoff::on}, {"off", Handoff::off}})},
       {"handoff_timeout", false, time(&Config::handoff_timeout)},
       {"key", false, path(&Config::key)},
-      {"libvirt_uri", true, set_libvirt_uri},
+      {"libvirt_uri", false, set_libvirt_uri, "; a daemon serves one hypervisor"},
       {"listen", false, set_listen},
       {"log_level", false,
        choice(&Config::log_level, {{"debug", LogLevel::debug},
@@ -209,35 +205,66 @@ Result<std::optional<std::pair<std::string, std::string>>> parse_line(const std:
   }
 }
 
+/// The line in which each key was given first.
+using Given = std::map<std::string, int>;
+
+Outcome take_line(Config& config, Given& given, std::string line, int number) {
+  if (!line.empty() && line.back() == '\r') line.pop_back();
+  const auto first = line.find_first_not_of(" \t");
+  if (first != line.npos && line[first] == '[') return Error{"there are no sections in this file: remove the line"};
+  if (line.find('\0') != line.npos) return Error{"this is no text file"};
+  const auto parsed = parse_line(line);
+  if (!parsed.ok()) return Error{parsed.error()};
+  if (!parsed.value()) return Done{};
+  const auto& [name, value] = *parsed.value();
+  const auto key = std::find_if(keys().begin(), keys().end(), [&n = name](const Key& k) { return n == k.name; });
+  if (key == keys().end()) {
+    std::string known;
+    for (const Key& k : keys()) known += (known.empty() ? "" : ", ") + std::string(k.name);
+    return Error{"the key \"" + name.substr(0, 64) + "\" is unknown; known are " + known};
+  }
+  if (const auto [earlier, fresh] = given.emplace(name, number); !fresh && !key->repeatable)
+    return Error{"\"" + name + "\" was given already in line " + std::to_string(earlier->second) + ": remove one of the two" + key->why_once};
+  if (const auto set = key->set(config, value); !set.ok())
+    return Error{"\"" + value.substr(0, 128) + "\" is no value for \"" + name + "\": " + set.error()};
+  return Done{};
+}
+
+/// Takes every line that is right. The first error, with its place; empty: there's none.
+std::string take_lines(Config& config, Given& given, const std::string& content, const std::string& path) {
+  std::string error;
+  std::istringstream lines(content);
+  int number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    const auto taken = take_line(config, given, std::move(line), number);
+    if (!taken.ok() && error.empty()) error = path + ":" + std::to_string(number) + ": " + taken.error();
+  }
+  return error;
+}
+
+/// The file's content; nothing: there is no such file.
+Result<std::optional<std::string>> read_content(const std::string& path) {
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (!fd && errno == ENOENT) return std::optional<std::string>();
+  if (!fd) return Error{"can't open the configuration file " + path + ": " + errno_text(errno)};
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) return Error{"can't examine " + path + ": " + errno_text(errno)};
+  if (S_ISDIR(status.st_mode)) return Error{"the configuration file " + path + " is a directory: name the file in it"};
+  if (!S_ISREG(status.st_mode)) return Error{"the configuration file " + path + " is not a regular file"};
+  if (status.st_mode & 022)
+    return Error{"the configuration file " + path + " can be changed by others than its owner: do chmod go-w " + path};
+  auto content = read_all(fd, size_limit, "the configuration file " + path);
+  if (!content.ok()) return Error{content.error()};
+  return std::optional(std::move(content.value()));
+}
+
 }  // namespace
 
 Result<Config> parse_config(const std::string& content, const std::string& path) {
   Config config;
-  std::map<std::string, int> given;
-  std::istringstream lines(content);
-  int number = 0;
-  for (std::string line; std::getline(lines, line);) {
-    const std::string where = path + ":" + std::to_string(++number) + ": ";
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    const auto first = line.find_first_not_of(" \t");
-    if (first != line.npos && line[first] == '[')
-      return Error{where + "there are no sections in this file: remove the line"};
-    if (line.find('\0') != line.npos) return Error{where + "this is no text file"};
-    const auto parsed = parse_line(line);
-    if (!parsed.ok()) return Error{where + parsed.error()};
-    if (!parsed.value()) continue;
-    const auto& [name, value] = *parsed.value();
-    const auto key = std::find_if(keys().begin(), keys().end(), [&n = name](const Key& k) { return n == k.name; });
-    if (key == keys().end()) {
-      std::string known;
-      for (const Key& k : keys()) known += (known.empty() ? "" : ", ") + std::string(k.name);
-      return Error{where + "the key \"" + name.substr(0, 64) + "\" is unknown; known are " + known};
-    }
-    if (const auto [earlier, fresh] = given.emplace(name, number); !fresh && !key->repeatable)
-      return Error{where + "\"" + name + "\" was given already in line " + std::to_string(earlier->second) + ": remove one of the two"};
-    if (const auto set = key->set(config, value); !set.ok())
-      return Error{where + "\"" + value.substr(0, 128) + "\" is no value for \"" + name + "\": " + set.error()};
-  }
+  Given given;
+  if (std::string error = take_lines(config, given, content, path); !error.empty()) return Error{std::move(error)};
   if (!config.nodes.empty() && config.cluster != ClusterKind::none)
     return Error{path + ":" + std::to_string(given.at("node")) +
                  ": \"node\" only goes with \"cluster = none\"; otherwise the cluster manager says which nodes there are"};
@@ -248,21 +275,21 @@ Result<Config> parse_config(const std::string& content, const std::string& path)
 }
 
 Result<Config> read_config_file(const std::string& path, bool must_exist) {
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-  if (!fd) {
-    if (errno == ENOENT && !must_exist) return Config{};
-    return Error{"can't open the configuration file " + path + ": " + errno_text(errno) +
-                 (errno == ENOENT ? "; name another with --config, or leave it out for the defaults" : "")};
-  }
-  struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) return Error{"can't examine " + path + ": " + errno_text(errno)};
-  if (S_ISDIR(status.st_mode)) return Error{"the configuration file " + path + " is a directory: name the file in it"};
-  if (!S_ISREG(status.st_mode)) return Error{"the configuration file " + path + " is not a regular file"};
-  if (status.st_mode & 022)
-    return Error{"the configuration file " + path + " can be changed by others than its owner: do chmod go-w " + path};
-  const auto content = read_all(fd, size_limit, "the configuration file " + path);
+  const auto content = read_content(path);
   if (!content.ok()) return Error{content.error()};
-  return parse_config(content.value(), path);
+  if (content.value()) return parse_config(*content.value(), path);
+  if (!must_exist) return Config{};
+  return Error{"can't open the configuration file " + path + ": " + errno_text(ENOENT) +
+               "; name another with --config, or leave it out for the defaults"};
+}
+
+ConfigRest read_rest_of_config_file(const std::string& path) {
+  ConfigRest rest;
+  Given given;
+  const auto content = read_content(path);
+  if (!content.ok()) rest.complaint = content.error();
+  else if (content.value()) rest.complaint = take_lines(rest.config, given, *content.value(), path);
+  return rest;
 }
 
 }  // namespace migrationd::io

@@ -33,14 +33,14 @@ struct Config {
   std::string state_dir = "/var/lib/migrationd";
   std::string runtime_dir = "/run/migrationd";
   Unfenced unfenced = Unfenced::refuse;
-  std::string migration_transport = "migrationd";     ///< default of the resource parameter of this name
+  std::string migration_transport;                    ///< default of the resource parameter of this name
   Handoff handoff = Handoff::automatic;               ///< default of the resource parameter of this name
   Milliseconds handoff_timeout{120'000};
   Milliseconds start_timeout{90'000};
   LogLevel log_level = LogLevel::notice;
   LogTarget log_target = LogTarget::journal;
   std::string log_file;                               ///< with log_target = file
-  std::vector<std::string> libvirt_uris;              ///< empty: libvirt's own choice for root
+  std::string libvirt_uri = "qemu:///system";         ///< the one hypervisor of this daemon
 };
 
 /// The file's content. The error says FILE:LINE: what is wrong and what is allowed instead.
@@ -49,5 +49,13 @@ Result<Config> parse_config(const std::string& content, const std::string& path)
 /// Reads the file. A missing one is an error only when `must_exist` (it was named on the command line); otherwise
 /// the defaults count.
 Result<Config> read_config_file(const std::string& path, bool must_exist);
+
+/// What can be read of a file that may be broken, for what must work then, too (`migrationd --direct`): a line that
+/// is wrong counts as absent. `complaint`: the first error; empty: there's none.
+struct ConfigRest {
+  Config config;
+  std::string complaint;
+};
+ConfigRest read_rest_of_config_file(const std::string& path);
 
 }  // namespace migrationd::io

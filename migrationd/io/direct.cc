@@ -51,6 +51,12 @@ Milliseconds boot_time() {
   return Milliseconds(time.tv_sec * 1000 + time.tv_nsec / 1000000);
 }
 
+/// The resource's own hypervisor, or else the node's.
+std::string uri_of(const std::map<std::string, std::string>& given, const DirectPlaces& places) {
+  const auto at = given.find("hypervisor");
+  return at == given.end() || at->second.empty() ? places.libvirt_uri : at->second;
+}
+
 /// The record of the resource by its name, when its configuration can't be read.
 std::optional<StoredRecord> record_of_resource(const std::string& resource, const DirectPlaces& places, const std::string& boot) {
   if (resource.empty()) return {};
@@ -67,7 +73,7 @@ std::variant<Subject, Problem> find_subject(const std::string& resource, const s
   Result<resource::Parameters> parameters = resource::parse(given);
   if (!parameters) return Problem{OcfCode::not_configured, parameters.error()};
   subject.parameters = parameters.value();
-  subject.domain.uri = subject.parameters.hypervisor;
+  subject.domain.uri = uri_of(given, places);
   Result<std::string> boot = boot_id();
   if (!boot) return Problem{OcfCode::error, boot.error()};
   Result<DomainXml> xml = read_domain_xml(subject.parameters.config);
@@ -243,7 +249,7 @@ DirectAnswer dead_man(const DomainUuid& uuid, const DirectPlaces& places) {
     }
     Result<resource::Parameters> parsed = resource::parse(record.value()->record.parameters);
     resource::Parameters parameters = parsed ? parsed.value() : resource::Parameters{};
-    DirectDomain domain{uuid, record.value()->record.name, parameters.hypervisor};
+    DirectDomain domain{uuid, record.value()->record.name, uri_of(record.value()->record.parameters, places)};
     // A migration may still end well by itself; its offer's time rests meanwhile, but not for ever.
     if (moving && boot_time() < job_patience && look_directly(domain, places.pid_directory, longest_look).job) {
       lock = Error{"released"};
@@ -254,8 +260,7 @@ DirectAnswer dead_man(const DomainUuid& uuid, const DirectPlaces& places) {
   }
 }
 
-int direct_main(int argc, char** argv) {
-  DirectPlaces places;
+int direct_main(int argc, char** argv, DirectPlaces places) {
   std::vector<std::string> words;
   for (int i = 0; i < argc; ++i) {
     std::string word = argv[i];

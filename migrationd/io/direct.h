@@ -20,6 +20,7 @@ struct DirectPlaces {
   std::string state_dir = "/var/lib/migrationd";
   std::string runtime_dir = "/run/migrationd";
   std::string pid_directory = libvirt_pid_directory;
+  std::string libvirt_uri = "qemu:///system";  ///< of a resource that does not name its hypervisor
 };
 
 struct DirectAnswer {
@@ -37,8 +38,9 @@ DirectAnswer direct(const std::string& action, const std::string& resource, cons
 DirectAnswer dead_man(const DomainUuid& uuid, const DirectPlaces& places);
 
 /// `migrationd --direct ARGUMENTS...`: ACTION | dead-man UUID | dead-man-timer UUID MILLISECONDS, and
-/// --state-dir=, --runtime-dir=, --pid-dir=. Parameters come from the environment. Returns the exit code.
-int direct_main(int argc, char** argv);
+/// --state-dir=, --runtime-dir=, --pid-dir=, which go before `places`. Parameters come from the environment. Returns
+/// the exit code.
+int direct_main(int argc, char** argv, DirectPlaces places);
 
 // --- pieces of the above (direct-stop.cc) ---
 

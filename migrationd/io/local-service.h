@@ -24,9 +24,10 @@ class LocalService {
     NodeName self;
     bool unfenced_membership = false;
     HeartbeatCluster* heartbeat = nullptr;  ///< when Heartbeat is the cluster manager
+    std::string libvirt_uri;
   };
   LocalService(boost::asio::io_context& loop, engine::Engine& engine, engine::World& world, Facts facts)
-      : loop_(loop), engine_(engine), world_(world), facts_(std::move(facts)) {}
+      : loop_(loop), engine_(engine), world_(world), facts_(std::move(facts)), intake_(facts_.libvirt_uri) {}
 
   Outcome start(IpcServer::Settings settings);
   void stop() { server_.reset(); }

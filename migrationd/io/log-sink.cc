@@ -30,7 +30,7 @@ std::uint8_t priority(engine::Log::Level level) {
 }  // namespace
 
 LogSink::LogSink(const LogSettings& settings) : blackbox_(settings.blackbox) {
-  const std::uint8_t least = settings.debug ? LOG_DEBUG : LOG_INFO;
+  const std::uint8_t least = priority(settings.least);
   qb_log_init("migrationd", LOG_DAEMON, least);
   std::int32_t target = QB_LOG_SYSLOG;
   switch (settings.target) {

@@ -13,7 +13,7 @@ struct LogSettings {
   enum class Target { syslog, file, standard_error };
   Target target = Target::syslog;
   std::string file;                ///< for Target::file
-  bool debug = false;
+  engine::Log::Level least = engine::Log::Level::notice;  ///< what is less is not written
   std::string blackbox;            ///< where the flight recorder is written; empty: it is off
 };
 

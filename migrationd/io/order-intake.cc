@@ -33,6 +33,15 @@ engine::Policy::Handoff handoff_of(resource::Handoff handoff) {
 
 }  // namespace
 
+Result<resource::Parameters> OrderIntake::parse(const std::map<std::string, std::string>& given) const {
+  auto parameters = resource::parse(given);
+  const auto hypervisor = given.find("hypervisor");
+  if (!parameters.ok() || hypervisor == given.end() || hypervisor->second.empty()) return parameters;
+  if (resource::same_hypervisor(hypervisor->second, libvirt_uri_)) return parameters;
+  return Error{"parameter hypervisor='" + hypervisor->second + "' is refused: the migrationd of this node serves " + libvirt_uri_ +
+               ", one hypervisor a node; correct the parameter, or libvirt_uri in migrationd.conf"};
+}
+
 Result<engine::Definition> OrderIntake::definition(const resource::Parameters& parameters) {
   struct stat now {};
   if (stat(parameters.config.c_str(), &now) != 0) {
@@ -74,7 +83,7 @@ std::variant<engine::Order, Refused> OrderIntake::order(const wire::LocalRequest
   if (const auto target = request.parameters.find("CRM_meta_migrate_target"); target != request.parameters.end()) {
     order.target = target->second;
   }
-  const auto parameters = resource::parse(request.parameters);
+  const auto parameters = parse(request.parameters);
   if (!parameters.ok()) {
     // A stop is never refused for a parameter: what runs must be able to end.
     if (order.kind != engine::Order::Kind::stop) return Refused{OcfCode::not_configured, parameters.error()};
@@ -91,7 +100,7 @@ std::variant<engine::Order, Refused> OrderIntake::order(const wire::LocalRequest
 }
 
 Refused OrderIntake::validate(const wire::LocalRequest& request) {
-  const auto parameters = resource::parse(request.parameters);
+  const auto parameters = parse(request.parameters);
   if (!parameters.ok()) return {OcfCode::not_configured, parameters.error()};
   if (const auto options = parse_migrate_options(parameters.value().migrate_options); !options.ok()) {
     return {OcfCode::not_configured, options.error()};
@@ -119,9 +128,9 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
     policy.force_stop = parameters.force_stop;
     policy.shutdown_mode = parameters.shutdown_mode;
     if (parameters.shutdown_timeout) {
-    policy.shutdown_timeout = *parameters.shutdown_timeout;
-    if (policy.shutdown_timeout.count() == 0) policy.force_stop = true;
-  }
+      policy.shutdown_timeout = *parameters.shutdown_timeout;
+      if (policy.shutdown_timeout.count() == 0) policy.force_stop = true;
+    }
     policy.way_to = [parameters](const std::string&, const NodeName& node) {
       engine::MigrateOrder order;
       order.to = node;

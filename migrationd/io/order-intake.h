@@ -24,6 +24,9 @@ struct Refused {
 
 class OrderIntake {
  public:
+  /// `libvirt_uri`: the hypervisor that this node's daemon serves.
+  explicit OrderIntake(std::string libvirt_uri) : libvirt_uri_(std::move(libvirt_uri)) {}
+
   /// The order that `request` means, or why there is none. An unreadable definition is no refusal: a stop or
   /// monitor may do without it (engine::Order::no_definition).
   std::variant<engine::Order, Refused> order(const wire::LocalRequest& request);
@@ -36,7 +39,10 @@ class OrderIntake {
     struct stat file{};
     engine::Definition definition;
   };
+  /// Typed, and for the hypervisor that is served here: of another one nothing would be known, and "not running" said.
+  Result<resource::Parameters> parse(const std::map<std::string, std::string>& given) const;
   Result<engine::Definition> definition(const resource::Parameters& parameters);
+  std::string libvirt_uri_;
   std::map<std::string, Known> known_;  ///< by path
 };
 

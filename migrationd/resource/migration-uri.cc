@@ -25,7 +25,22 @@ std::string with_node(std::string text, const NodeName& node) {
 
 std::string_view scheme_of(std::string_view uri) { return uri.substr(0, uri.find_first_of("+:")); }
 
+// The driver's part of a URI after the host, such as /system; Xen has no other than that.
+std::string_view instance_of(std::string_view uri) {
+  if (scheme_of(uri) == "xen") return "/system";
+  const std::size_t authority = uri.find("://");
+  if (authority == std::string_view::npos) return {};
+  uri.remove_prefix(authority + 3);
+  const std::size_t path = uri.find('/');
+  if (path == std::string_view::npos) return {};
+  return uri.substr(path, uri.find('?', path) - path);
+}
+
 }  // namespace
+
+bool same_hypervisor(std::string_view a, std::string_view b) {
+  return scheme_of(a) == scheme_of(b) && instance_of(a) == instance_of(b);
+}
 
 Result<std::string> migration_uri(const Parameters& parameters, const NodeName& destination) {
   if (!parameters.remoteuri.empty()) return with_node(parameters.remoteuri, destination);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "migrationd/base/ids.h"
 #include "migrationd/base/result.h"
@@ -18,5 +19,9 @@ Result<std::string> migration_uri(const Parameters& parameters, const NodeName& 
 
 /// The URI for the guest's memory, such as tcp://node2-mig:49152; empty: libvirt's choice.
 std::string migrate_uri(const Parameters& parameters, const NodeName& destination);
+
+/// Whether both libvirt URIs mean the same hypervisor of one node, by whatever connection: qemu:///system and
+/// qemu+unix:///system do, qemu:///system and qemu:///session don't.
+bool same_hypervisor(std::string_view a, std::string_view b);
 
 }  // namespace migrationd::resource

@@ -214,6 +214,15 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
 
 }  // namespace
 
+Outcome check_transport(std::string_view value) {
+  if (value == "migrationd")
+    return Error{"the transport through the daemons' own connection comes with a later version; use ssh, tls or tcp, or "
+                 "leave it out"};
+  const std::string_view choices = find_row("migration_transport")->choices;
+  if (!is_choice(choices, value)) return Error{"it must be one of " + choice_list(choices)};
+  return Done{};
+}
+
 bool added_by_cluster_manager(std::string_view name) {
   return name.starts_with("CRM_meta_") || name.starts_with("trace_") || name == "crm_feature_set";
 }
@@ -227,9 +236,8 @@ Result<Parameters> parse(const std::map<std::string, std::string>& given) {
       return Error{"parameter " + name.substr(0, 64) + " is unknown to ocf:migrationd:VirtualDomain; see its meta-data, "
                    "and correct or remove it"};
     if (value.empty()) continue;
-    if (name == "migration_transport" && value == "migrationd")
-      return bad_value(name, value, "the transport through the daemons' own connection comes with a later version; "
-                       "use ssh, tls or tcp, or leave it out");
+    if (name == "migration_transport")
+      if (const auto transport = check_transport(value); !transport) return bad_value(name, value, transport.error());
     if (auto type = check_type(*row, value); !type) return Error{type.error()};
     if (auto no_op = check_no_op(*row, value); !no_op) return Error{no_op.error()};
     if (auto assigned = assign(parameters, name, value); !assigned) return Error{assigned.error()};

@@ -47,6 +47,9 @@ struct Parameters {
 /// implement, config missing. All of them are OCF_ERR_CONFIGURED: no node could do it.
 Result<Parameters> parse(const std::map<std::string, std::string>& given);
 
+/// Why `value` can't be migration_transport, for a resource or as the configuration's default for all; ok when it can.
+Outcome check_transport(std::string_view value);
+
 /// Whether the cluster manager itself adds a parameter of this name.
 bool added_by_cluster_manager(std::string_view name);
 

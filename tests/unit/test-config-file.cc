@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "migrationd/io/config-file.h"
+#include "migrationd/resource/parameters.h"
 #include "tests/unit/scratch.h"
 
 using namespace migrationd;
@@ -33,7 +34,7 @@ TEST_CASE("config-file: every key is taken") {
       "cluster = none\nnode_name = alpha\nnode = alpha 192.0.2.1 [2001:db8::1]:7000\nnode=beta beta.example.org # b\n"
       "port = 7000\r\nlisten = 192.0.2.1 2001:db8::1\nkey = /k\nstate_dir = /s\nruntime_dir = /r\nunfenced = membership\n"
       "migration_transport = ssh\nhandoff = off\nhandoff_timeout = 2 min\nstart_timeout = 1500ms\nlog_level = debug\n"
-      "log_target = file:/var/log/m.log\nlibvirt_uri = qemu:///system\nlibvirt_uri = xen:///system\n",
+      "log_target = file:/var/log/m.log\nlibvirt_uri = xen:///system\n",
       "x.conf");
   REQUIRE_MESSAGE(parsed.ok(), (parsed.ok() ? "" : parsed.error()));
   const Config& config = parsed.value();
@@ -54,7 +55,7 @@ TEST_CASE("config-file: every key is taken") {
   CHECK(config.log_level == LogLevel::debug);
   CHECK(config.log_target == LogTarget::file);
   CHECK(config.log_file == "/var/log/m.log");
-  CHECK(config.libvirt_uris == std::vector<std::string>{"qemu:///system", "xen:///system"});
+  CHECK(config.libvirt_uri == "xen:///system");
   CHECK(parse_config("listen = any", "x").value().listen_everywhere);
 }
 
@@ -63,6 +64,8 @@ TEST_CASE("config-file: an error names the line, the value and what is allowed")
   CHECK(refusal("cluster = foo") ==
         "x.conf:1: \"foo\" is no value for \"cluster\": it must be one of auto, pacemaker, heartbeat, none");
   CHECK(says(refusal("port = 7\nunfenced = refuse\nport = 8"), "x.conf:3: \"port\" was given already in line 1"));
+  CHECK(refusal("libvirt_uri = qemu:///system\nlibvirt_uri = xen:///system") ==
+        "x.conf:2: \"libvirt_uri\" was given already in line 1: remove one of the two; a daemon serves one hypervisor");
   CHECK(says(refusal("[section]"), "x.conf:1: there are no sections"));
   CHECK(says(refusal("what is this"), "x.conf:1: this is no line"));
   CHECK(says(refusal(std::string("port\0 = 7", 9)), "no text file"));
@@ -80,6 +83,31 @@ TEST_CASE("config-file: bad values are refused") {
     CAPTURE(line);
     CHECK(refusal(line).starts_with("x.conf:"));
   }
+}
+
+TEST_CASE("config-file: a transport is taken here exactly when a resource may name it") {
+  for (const char* word : {"", "ssh", "tls", "tcp", "unix", "migrationd", "pigeon", "TLS"}) {
+    CAPTURE(word);
+    const auto config = parse_config(std::string("migration_transport = ") + word, "x");
+    const auto resource = migrationd::resource::parse({{"config", "/x"}, {"migration_transport", word}});
+    CHECK(config.ok() == resource.ok());
+    if (config.ok()) CHECK(config.value().migration_transport == word);
+  }
+  CHECK(says(refusal("migration_transport = migrationd"), "comes with a later version; use ssh, tls or tcp"));
+  CHECK(says(refusal("migration_transport = unix"), "it must be one of ssh, tls, tcp"));
+}
+
+TEST_CASE("config-file: of a broken file the lines that are right still count where a stop must work") {
+  tests::Scratch scratch;
+  tests::write_file(scratch / "c", "port = nonsense\nstate_dir = /s\nruntime_dir = relative\n\nwhat\n");
+  const auto rest = read_rest_of_config_file(scratch / "c");
+  CHECK(rest.config.state_dir == "/s");
+  CHECK(rest.config.runtime_dir == "/run/migrationd");
+  CHECK(says(rest.complaint, "c:1: \"nonsense\" is no value for \"port\""));
+  CHECK(read_rest_of_config_file(scratch / "no").complaint.empty());
+  CHECK(says(read_rest_of_config_file(scratch.path()).complaint, "is a directory"));
+  ::chmod((scratch / "c").c_str(), 0666);
+  CHECK(read_rest_of_config_file(scratch / "c").config.state_dir == "/var/lib/migrationd");
 }
 
 TEST_CASE("config-file: nodes go with cluster = none, and only with it") {
