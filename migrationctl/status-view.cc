@@ -38,6 +38,16 @@ const Json& object(const Json& json) {
   return json;
 }
 
+Job job_of(const Json& json) {
+  Job job;
+  job.elapsed = Milliseconds{json.value("elapsed_ms", std::int64_t{0})};
+  job.total_bytes = json.value("total_bytes", std::uint64_t{0});
+  job.remaining_bytes = json.value("remaining_bytes", std::uint64_t{0});
+  job.bytes_per_second = json.value("bytes_per_second", std::uint64_t{0});
+  job.iteration = json.value("iteration", std::uint64_t{0});
+  return job;
+}
+
 Domain domain_of(const Json& json) {
   Domain domain;
   domain.name = text_of(json, "name");
@@ -52,6 +62,7 @@ Domain domain_of(const Json& json) {
   if (const auto left = json.find("offer_left_ms"); left != json.end() && !left->is_null()) {
     domain.offer_left = Milliseconds{left->get<std::int64_t>()};
   }
+  if (const auto job = json.find("job"); job != json.end() && !job->is_null()) domain.job = job_of(object(*job));
   for (const Json& one : list_of(json, "history")) {
     object(one);
     domain.history.push_back({Milliseconds{one.value("ago_ms", std::int64_t{0})}, text_of(one, "text"), flag_of(one, "alarm")});
@@ -136,6 +147,42 @@ std::string where(const Domain& domain, const std::string& node) {
   return domain.holder == node ? "-" : or_dash(domain.holder);
 }
 
+std::string percent_text(const Job& job) {
+  if (job.total_bytes == 0) return "-";
+  const std::uint64_t left = std::min(job.remaining_bytes, job.total_bytes);
+  return std::to_string(static_cast<int>(100 * (1 - static_cast<double>(left) / static_cast<double>(job.total_bytes)))) + " %";
+}
+
+std::string rate_text(const Job& job) { return job.bytes_per_second == 0 ? "-" : size_text(job.bytes_per_second) + "/s"; }
+
+/// A migration by hand has no peer that the daemon knows.
+std::string way_of(const Domain& domain, const std::string& node) {
+  return harmless(node) + " -> " + (domain.peer.empty() ? "?" : harmless(domain.peer));
+}
+
+/// The migrations that run now.
+Table migrations(const Status& status) {
+  Table table;
+  for (const Domain& domain : status.domains) {
+    if (!domain.job) continue;
+    const Job& job = *domain.job;
+    if (table.empty()) table.push_back({"MIGRATION", "WAY", "DONE", "LEFT", "OF", "RATE", "PASS", "TIME"});
+    table.push_back({or_dash(domain.name), way_of(domain, status.node), percent_text(job),
+                     job.total_bytes == 0 ? "-" : size_text(job.remaining_bytes), job.total_bytes == 0 ? "-" : size_text(job.total_bytes),
+                     rate_text(job), job.iteration == 0 ? "-" : std::to_string(job.iteration), duration_text(job.elapsed)});
+  }
+  return table;
+}
+
+/// The same of one, for lines of text.
+std::string in_short(const Job& job) {
+  if (job.total_bytes == 0) return "begins, " + duration_text(job.elapsed);
+  std::string text = percent_text(job) + " done, " + size_text(job.remaining_bytes) + " of " + size_text(job.total_bytes) + " left";
+  if (job.bytes_per_second != 0) text += ", " + rate_text(job);
+  if (job.iteration != 0) text += ", pass " + std::to_string(job.iteration);
+  return text + ", " + duration_text(job.elapsed);
+}
+
 std::string in_short(const Domain& domain, const std::string& node) {
   std::string text = or_dash(domain.phase);
   if (const std::string place = where(domain, node); place != "-") {
@@ -176,6 +223,13 @@ std::string duration_text(Milliseconds time) {
   return std::to_string(seconds / 3600) + " h " + std::to_string(seconds / 60 % 60) + " min";
 }
 
+std::string size_text(std::uint64_t bytes) {
+  constexpr std::uint64_t kib = 1024, mib = 1024 * kib, gib = 1024 * mib;
+  if (bytes < mib) return std::to_string(bytes / kib) + " KiB";
+  if (bytes < 10 * gib) return std::to_string(bytes / mib) + " MiB";
+  return std::to_string(bytes / gib) + " GiB";
+}
+
 std::string status_text(const Status& status, std::size_t width) {
   std::string text = cut("Node " + harmless(status.node) + ": the hypervisor " + or_dash(status.hypervisor), width) + "\n";
   for (const auto& warning : status.warnings) text += cut("Warning: " + harmless(warning), width) + "\n";
@@ -190,6 +244,7 @@ std::string status_text(const Status& status, std::size_t width) {
     }
     text += table_text(table, width);
   }
+  if (const Table moving = migrations(status); !moving.empty()) text += "\n" + table_text(moving, width);
   text += "\n";
   if (status.peers.empty()) return text + "No other node is configured.\n";
   Table table{{"NODE", "LINK", "MEMBER"}};
@@ -219,6 +274,8 @@ std::vector<std::string> changes(const std::optional<Status>& before, const Stat
     const auto found = std::find_if(old.domains.begin(), old.domains.end(), [&](const Domain& d) { return d.name == domain.name; });
     const std::string now = in_short(domain, after.node);
     if (found == old.domains.end() || in_short(*found, old.node) != now) lines.push_back(harmless(domain.name) + ": " + now);
+    if (domain.job && (found == old.domains.end() || found->job != domain.job))
+      lines.push_back(harmless(domain.name) + ": migration " + way_of(domain, after.node) + ": " + in_short(*domain.job));
   }
   for (const Domain& domain : old.domains) {
     const bool still = std::any_of(after.domains.begin(), after.domains.end(), [&](const Domain& d) { return d.name == domain.name; });

@@ -3,6 +3,7 @@
 // out, so that every table can be tested without a daemon or a terminal.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,16 @@ struct Remark {
   bool alarm = false;
 };
 
+/// How far a migration from here has come; 0: not known (yet).
+struct Job {
+  Milliseconds elapsed{0};
+  std::uint64_t total_bytes = 0;
+  std::uint64_t remaining_bytes = 0;   ///< of this pass over the memory
+  std::uint64_t bytes_per_second = 0;
+  std::uint64_t iteration = 0;         ///< the pass
+  bool operator==(const Job&) const = default;
+};
+
 struct Domain {
   std::string name;
   std::string resource;   ///< empty: not a resource here
@@ -33,6 +44,7 @@ struct Domain {
   std::string holder;     ///< who held it last, as far as is known
   std::optional<Milliseconds> offer_left;
   std::string doubt;
+  std::optional<Job> job;
   std::vector<Remark> history;
 };
 
@@ -56,16 +68,18 @@ struct Status {
 Result<Status> read_status(const std::string& json);
 Result<Domain> read_domain(const std::string& json);
 
-/// Tables of domains and links, warnings first. `width`: longer lines are cut to so many columns; 0: never.
+/// Tables of domains, migrations and links, warnings first. `width`: longer lines are cut to so many columns; 0: never.
 std::string status_text(const Status& status, std::size_t width);
 /// What became different, one line each; without `before` the whole state in that form. An offer's time that passes
-/// is no change.
+/// is no change; a migration's progress is one.
 std::vector<std::string> changes(const std::optional<Status>& before, const Status& after);
 /// A domain's state and its recent decisions, the newest last.
 std::string domain_text(const Domain& domain, const std::string& node);
 
 /// "12 s", "3 min 20 s", "2 h 5 min".
 std::string duration_text(Milliseconds time);
+/// "640 KiB", "34 MiB", "12 GiB".
+std::string size_text(std::uint64_t bytes);
 /// Without what a terminal would obey, because a domain's name may hold anything.
 std::string harmless(const std::string& text);
 

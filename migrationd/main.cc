@@ -200,7 +200,8 @@ Outcome Daemon::begin() {
                                              io::load_farewells(config_.state_dir, boot_id_), std::move(unreadable));
   engine_->nodes_changed();
   service_ = std::make_unique<io::LocalService>(
-      loop_, *engine_, *world_, io::LocalService::Facts{self_, config_.unfenced == io::Unfenced::membership, cluster_.heartbeat, config_.libvirt_uri});
+      loop_, *engine_, *world_, io::LocalService::Facts{self_, config_.unfenced == io::Unfenced::membership, cluster_.heartbeat, config_.libvirt_uri,
+                                                [this](const DomainUuid& uuid, auto done) { hypervisor_->progress(uuid, std::move(done)); }});
   const Outcome listening = link_->start();
   if (!listening.ok()) return listening;
   engine_->begin();

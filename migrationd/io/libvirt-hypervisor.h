@@ -21,6 +21,7 @@
 #include "migrationd/io/blocking-calls.h"
 #include "migrationd/io/domain-registry.h"
 #include "migrationd/io/emulator.h"
+#include "migrationd/io/job-progress.h"
 #include "migrationd/io/libvirt-connection.h"
 
 namespace migrationd::io {
@@ -34,6 +35,7 @@ struct LibvirtConfig {
   Milliseconds boot_limit{85000};
   Milliseconds destroy_limit{12000};   ///< libvirt's part; then the emulator is killed through its pidfd
   Milliseconds check_limit{20000};
+  Milliseconds progress_limit{1000};   ///< somebody looks on; a hypervisor that is busy is asked again
   Milliseconds audit_every{60000};     ///< a listing compared with the registry, in case an event was lost
 };
 
@@ -52,6 +54,8 @@ class LibvirtHypervisor : public engine::Hypervisor {
   const std::string& trouble() const { return trouble_; }
   /// Autostart and managed saves: what could start `uuid` behind the cluster's back, each a sentence.
   void warnings(const DomainUuid& uuid, engine::Callback<Result<std::vector<std::string>>> done);
+  /// How far the migration of `uuid` from here has come; nothing: there's none.
+  void progress(const DomainUuid& uuid, engine::Callback<Result<std::optional<JobProgress>>> done);
 
   void listen(engine::HypervisorListener* listener) override { listener_ = listener; }
   engine::DomainView look(const DomainUuid& uuid) const override;

@@ -186,6 +186,12 @@ void LibvirtHypervisor::check(const std::string& xml, engine::Callback<Outcome> 
              [xml](const Connection& connection) { return check_domain(connection, xml); }, std::move(done));
 }
 
+void LibvirtHypervisor::progress(const DomainUuid& uuid, engine::Callback<Result<std::optional<JobProgress>>> done) {
+  call<std::optional<JobProgress>>(
+      uuid.str() + "/progress", "ask for the progress of domain " + uuid.str(), config_.progress_limit,
+      [uuid](const Connection& connection) { return read_job_progress(connection, uuid); }, std::move(done));
+}
+
 void LibvirtHypervisor::warnings(const DomainUuid& uuid, engine::Callback<Result<std::vector<std::string>>> done) {
   using Warnings = std::vector<std::string>;
   call<Warnings>(

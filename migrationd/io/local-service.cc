@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// One request, one answer; `ctl-watch` answers once a second until its caller is gone.
+// One request, one answer; `ctl-watch` answers once a second, more often during a migration, until its caller is gone.
 #include "migrationd/io/local-service.h"
 
 #include "migrationd/io/status-json.h"
@@ -9,6 +9,13 @@ namespace migrationd::io {
 using wire::LocalReply;
 using wire::LocalRequest;
 using wire::OcfCode;
+
+namespace {
+
+constexpr Milliseconds watch_step{1000};
+constexpr Milliseconds watch_step_moving{500};
+
+}  // namespace
 
 Outcome LocalService::start(IpcServer::Settings settings) {
   IpcServer::Handlers handlers;
@@ -31,6 +38,10 @@ void LocalService::request(ConnectionId id, const LocalRequest& request, IpcServ
   if (request.operation == "ctl-watch") {
     watchers_.insert(id);
     watch(id, std::move(reply));
+    return;
+  }
+  if (request.operation == "ctl-status") {
+    status([reply](std::string json, bool) { reply({OcfCode::success, "", std::move(json), false}); });
     return;
   }
   if (request.operation.starts_with("ctl-")) {
@@ -62,9 +73,6 @@ void LocalService::request(ConnectionId id, const LocalRequest& request, IpcServ
 }
 
 LocalReply LocalService::control(const LocalRequest& request) {
-  if (request.operation == "ctl-status") {
-    return {OcfCode::success, "", status_json(engine_, facts_.self, facts_.unfenced_membership), false};
-  }
   if (request.operation == "ctl-explain") {
     std::string body = explain_json(engine_, request.resource, world_.clock.now());
     if (body.empty()) {
@@ -81,10 +89,33 @@ LocalReply LocalService::control(const LocalRequest& request) {
   return {OcfCode::unimplemented, "this daemon does not know '" + request.operation + "'", "", false};
 }
 
+void LocalService::status(std::function<void(std::string, bool)> done) {
+  struct Asked {
+    std::size_t left = 0;
+    JobsProgress known;
+  };
+  std::vector<DomainUuid> moving;
+  for (const auto& domain : engine_.domains())
+    if (domain.state.phase == handoff::Phase::moving || domain.view.job) moving.push_back(domain.uuid);
+  if (moving.empty() || !facts_.progress) return done(status_json(engine_, facts_.self, facts_.unfenced_membership, {}), false);
+  auto asked = std::make_shared<Asked>();
+  asked->left = moving.size();
+  for (const DomainUuid& uuid : moving) {
+    facts_.progress(uuid, [this, weak = std::weak_ptr<int>(life_), uuid, asked, done](Result<std::optional<JobProgress>> said) {
+      if (!weak.lock()) return;
+      if (said.ok() && said.value()) asked->known[uuid] = *said.value();
+      if (--asked->left == 0) done(status_json(engine_, facts_.self, facts_.unfenced_membership, asked->known), true);
+    });
+  }
+}
+
 void LocalService::watch(ConnectionId id, IpcServer::Reply reply) {
-  reply({OcfCode::success, "", status_json(engine_, facts_.self, facts_.unfenced_membership), true});
-  world_.clock.schedule(Milliseconds{1000}, [this, weak = std::weak_ptr<int>(life_), id, reply] {
-    if (weak.lock() && watchers_.contains(id)) watch(id, reply);
+  status([this, id, reply](std::string json, bool moving) {
+    if (!watchers_.contains(id)) return;
+    reply({OcfCode::success, "", std::move(json), true});
+    world_.clock.schedule(moving ? watch_step_moving : watch_step, [this, weak = std::weak_ptr<int>(life_), id, reply] {
+      if (weak.lock() && watchers_.contains(id)) watch(id, reply);
+    });
   });
 }
 

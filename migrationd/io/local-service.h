@@ -14,6 +14,7 @@
 #include "migrationd/engine/engine.h"
 #include "migrationd/io/heartbeat.h"
 #include "migrationd/io/ipc-server.h"
+#include "migrationd/io/job-progress.h"
 #include "migrationd/io/order-intake.h"
 
 namespace migrationd::io {
@@ -25,6 +26,8 @@ class LocalService {
     bool unfenced_membership = false;
     HeartbeatCluster* heartbeat = nullptr;  ///< when Heartbeat is the cluster manager
     std::string libvirt_uri;
+    /// How far a domain's migration from here has come; a failure is nothing known.
+    std::function<void(const DomainUuid&, engine::Callback<Result<std::optional<JobProgress>>>)> progress;
   };
   LocalService(boost::asio::io_context& loop, engine::Engine& engine, engine::World& world, Facts facts)
       : loop_(loop), engine_(engine), world_(world), facts_(std::move(facts)), intake_(facts_.libvirt_uri) {}
@@ -35,6 +38,8 @@ class LocalService {
  private:
   void request(ConnectionId id, const wire::LocalRequest& request, IpcServer::Reply reply);
   wire::LocalReply control(const wire::LocalRequest& request);
+  /// The status, once the hypervisor has said how far the migrations have come that run now. `moving`: there are some.
+  void status(std::function<void(std::string json, bool moving)> done);
   void watch(ConnectionId id, IpcServer::Reply reply);
 
   boost::asio::io_context& loop_;

@@ -13,6 +13,14 @@ namespace {
 
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
+Json job_json(const JobProgress& job) {
+  return {{"elapsed_ms", job.elapsed.count()},
+          {"total_bytes", job.total_bytes},
+          {"remaining_bytes", job.remaining_bytes},
+          {"bytes_per_second", job.bytes_per_second},
+          {"iteration", job.iteration}};
+}
+
 Json domain_json(const engine::DomainStatus& domain) {
   Json json = {{"uuid", domain.uuid.str()},
                {"name", domain.name},
@@ -32,7 +40,7 @@ Json domain_json(const engine::DomainStatus& domain) {
 
 }  // namespace
 
-std::string status_json(const engine::Engine& engine, const NodeName& self, bool unfenced_membership) {
+std::string status_json(const engine::Engine& engine, const NodeName& self, bool unfenced_membership, const JobsProgress& jobs) {
   Json json = {{"node", self}, {"hypervisor", engine.hypervisor_usable() ? "answers" : "does not answer"}};
   json["warnings"] = Json::array();
   if (unfenced_membership) {
@@ -41,7 +49,12 @@ std::string status_json(const engine::Engine& engine, const NodeName& self, bool
         "a domain twice");
   }
   json["domains"] = Json::array();
-  for (const auto& domain : engine.domains()) json["domains"].push_back(domain_json(domain));
+  for (const auto& domain : engine.domains()) {
+    Json one = domain_json(domain);
+    const auto job = jobs.find(domain.uuid);
+    one["job"] = job == jobs.end() ? Json(nullptr) : job_json(job->second);
+    json["domains"].push_back(std::move(one));
+  }
   json["peers"] = Json::array();
   for (const auto& peer : engine.peers()) {
     json["peers"].push_back(

@@ -6,11 +6,12 @@
 #include <string>
 
 #include "migrationd/engine/engine.h"
+#include "migrationd/io/job-progress.h"
 
 namespace migrationd::io {
 
-/// {"node", "hypervisor", "warnings", "domains": [...], "peers": [...]}
-std::string status_json(const engine::Engine& engine, const NodeName& self, bool unfenced_membership);
+/// {"node", "hypervisor", "warnings", "domains": [...], "peers": [...]}; a domain of `jobs` has a "job".
+std::string status_json(const engine::Engine& engine, const NodeName& self, bool unfenced_membership, const JobsProgress& jobs);
 
 /// {"domain", "resource", "phase", "here", "doubt", "history": [{"ago_ms", "text", "alarm"}]}, of the domain or
 /// resource of this name; an empty text when there is none.

@@ -171,6 +171,17 @@ class Watch(Case):
         self.assertEqual(said, ["the hypervisor answers\n", "node beta: linked, member\n", "vm1: offered on alpha, running here\n",
                                 "vm1: moving alpha -> beta, running here\n"])
 
+    def test_progress(self):
+        job = {"elapsed_ms": 3000, "total_bytes": 100 << 20, "remaining_bytes": 25 << 20, "bytes_per_second": 8 << 20,
+               "iteration": 1}
+        moving = domain(phase="moving", peer="beta", job=job)
+        self.ANSWERS = [status(moving), status(moving), status({**moving, "job": {**job, "remaining_bytes": 0}})]
+        said = [line[9:] for line in self.watch(lines=5)]
+        self.assertEqual(said[3:], ["vm1: migration alpha -> beta: 75 % done, 25 MiB of 100 MiB left, 8 MiB/s, pass 1, 3 s\n",
+                                    "vm1: migration alpha -> beta: 100 % done, 0 KiB of 100 MiB left, 8 MiB/s, pass 1, 3 s\n"])
+        said = [json.loads(line)["domains"][0]["job"]["remaining_bytes"] for line in self.watch("--json", lines=2)]
+        self.assertEqual(said, [25 << 20, 0])
+
     def test_json(self):
         said = [json.loads(line)["domains"][0]["phase"] for line in self.watch("--json", lines=2)]
         self.assertEqual(said, ["offered", "moving"])
