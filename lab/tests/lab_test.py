@@ -38,7 +38,8 @@ def check(true, text):
 
 
 def run(cases):
-    """Runs the case_* functions of a test's globals(); the process's exit code. A signal ends it, and its labs."""
+    """Runs the case_* functions of a test's globals(); the process's exit code. The lab that the test keeps in `lab` is
+    taken down at the end; when a signal ends it, all labs of its name."""
     if os.geteuid() != 0:
         print("SKIP: the lab needs root")
         return SKIP
@@ -52,6 +53,9 @@ def run(cases):
         number = signal.Signals[str(e)] if str(e) else signal.SIGINT
         print(f"ended by {number.name}", flush=True)
         os._exit(128 + number)  # what is left to do would look for the lab
+    finally:
+        if cases.get("lab"):
+            cases["lab"].down()
 
 
 def run_each(cases):

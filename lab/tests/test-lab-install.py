@@ -111,13 +111,5 @@ def case_wrong_tree():
         check("DESTDIR" in str(e), f"unclear: {e}")
 
 
-def case_down():
-    lab.down()
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(run(globals()))
-    finally:
-        if lab:
-            lab.down()
+    sys.exit(run(globals()))

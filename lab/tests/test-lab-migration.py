@@ -103,8 +103,4 @@ def case_witness_sees_two_boots_of_one_disk():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(run(globals()))
-    finally:
-        if lab:
-            lab.down()
+    sys.exit(run(globals()))

@@ -121,13 +121,5 @@ def case_wrong_words_are_explained():
     check(done.returncode == 1 and "boot node3" in done.stderr, done.stderr)
 
 
-def case_down():
-    lab.down()
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(run(globals()))
-    finally:
-        if lab:
-            lab.down()
+    sys.exit(run(globals()))

@@ -64,13 +64,5 @@ def case_witness():
     check(lab.witness()["ok"], lab.witness())
 
 
-def case_down():
-    lab.down()
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(run(globals()))
-    finally:
-        if lab:
-            lab.down()
+    sys.exit(run(globals()))

@@ -115,13 +115,5 @@ def case_no_answer_from_a_node_that_is_off():
         check("boot node1" in str(e), f"unclear: {e}")
 
 
-def case_down():
-    lab.down()
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(run(globals()))
-    finally:
-        if lab:
-            lab.down()
+    sys.exit(run(globals()))

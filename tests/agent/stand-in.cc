@@ -6,16 +6,14 @@
 //
 // Prints "ready" when it listens, then each request as a line of JSON. Without a rule an operation succeeds;
 // stateful: start and stop are remembered, and monitor and status tell. Ends at the end of its input.
-#include <unistd.h>
-
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <cstdlib>
 #include <iostream>
 #include <map>
 #include <string>
+#include <vector>
 
-#include "migrationd/io/ipc-server.h"
+#include "migrationd/wire/local-codec.h"
+#include "tests/stand-in-loop.h"
 
 using namespace migrationd;
 
@@ -28,35 +26,20 @@ int main(int count, char** arguments) {
     else rules[rule.substr(0, rule.find('='))] = rule.substr(rule.find('=') + 1);
   }
 
-  boost::asio::io_context loop;
   std::vector<io::IpcServer::Reply> unanswered;
-  auto server = io::IpcServer::start(
-      loop, {.acting_uid = ::geteuid() == 0 ? 0 : ::geteuid(), .reading_gid = 0},
-      {.request =
-           [&](io::ConnectionId, wire::LocalRequest request, const io::Credentials&, io::IpcServer::Reply reply) {
-             std::cout << wire::encode(request).value() << std::endl;
-             const std::string rule = rules.contains(request.operation) ? rules[request.operation] : "0";
-             if (rule == "hang") return unanswered.push_back(reply);
-             if (rule == "die") std::_Exit(0);
-             wire::LocalReply answer{.code = static_cast<wire::OcfCode>(std::atoi(rule.c_str()))};
-             if (const std::size_t colon = rule.find(':'); colon != std::string::npos) answer.reason = rule.substr(colon + 1);
-             if (stateful) {
-               if (request.operation == "start") running = true;
-               if (request.operation == "stop") running = false;
-               if ((request.operation == "monitor" || request.operation == "status") && !running) answer.code = wire::OcfCode::not_running;
-               if (request.operation.starts_with("migrate_") && !running) answer = {wire::OcfCode::error, "it doesn't run"};
-             }
-             reply(answer);
-           }});
-  if (!server) {
-    std::cerr << server.error() << std::endl;
-    return 1;
-  }
-  std::cout << "ready" << std::endl;
-
-  boost::asio::posix::stream_descriptor input(loop, STDIN_FILENO);
-  char byte = 0;
-  input.async_read_some(boost::asio::buffer(&byte, 1), [&](auto, auto) { loop.stop(); });
-  loop.run();
-  input.release();
+  return tests::serve_until_input_ends([&](io::ConnectionId, wire::LocalRequest request, const io::Credentials&, io::IpcServer::Reply reply) {
+    std::cout << wire::encode(request).value() << std::endl;
+    const std::string rule = rules.contains(request.operation) ? rules[request.operation] : "0";
+    if (rule == "hang") return unanswered.push_back(reply);
+    if (rule == "die") std::_Exit(0);
+    wire::LocalReply answer{.code = static_cast<wire::OcfCode>(std::atoi(rule.c_str()))};
+    if (const std::size_t colon = rule.find(':'); colon != std::string::npos) answer.reason = rule.substr(colon + 1);
+    if (stateful) {
+      if (request.operation == "start") running = true;
+      if (request.operation == "stop") running = false;
+      if ((request.operation == "monitor" || request.operation == "status") && !running) answer.code = wire::OcfCode::not_running;
+      if (request.operation.starts_with("migrate_") && !running) answer = {wire::OcfCode::error, "it doesn't run"};
+    }
+    reply(answer);
+  });
 }

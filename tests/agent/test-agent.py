@@ -3,8 +3,7 @@
 """The resource agent from outside: its faces, codes and words, with the daemon there, gone, hanging, dying
 and squatted on.
 
-Runs in a network namespace of its own, because the daemon's socket name is the same everywhere; skips (77)
-where none can be made. Working directory: the top of the build tree.
+Working directory: the top of the build tree.
 """
 
 import json
@@ -18,39 +17,24 @@ import tempfile
 import unittest
 import xml.etree.ElementTree
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from daemon_stand_in import NOBODY, REAL_ROOT, StandIn, main  # noqa: E402
+
 BUILD = pathlib.Path(os.getcwd())
 AGENT = BUILD / "tests/agent/agent-under-test"
 STAND_IN = BUILD / "tests/agent/stand-in"
-INSIDE = "MIGRATIOND_TEST_NAMESPACE"
-NOBODY = 65534
 OCF_PATH = "/usr/lib/ocf/resource.d/migrationd/VirtualDomain"
 DAEMONS_ACTIONS = ["start", "stop", "monitor", "status", "migrate_to", "migrate_from", "validate-all", "reload-agent"]
-REAL_ROOT = open("/proc/self/uid_map").read().split()[1] == "0" and os.geteuid() == 0
 
 
-class Daemon:
-    """A stand-in for the daemon, by the rules of stand-in.cc."""
-
+class Daemon(StandIn):
     def __init__(self, *rules, user=None):
-        self.process = subprocess.Popen([str(STAND_IN), *rules], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        user=user, group=user, extra_groups=None if user is None else [])
-        if self.process.stdout.readline() != "ready\n":
-            raise RuntimeError("the stand-in didn't come up")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
+        super().__init__(STAND_IN, *rules, user=user)
 
     def requests(self):
-        """All requests so far; ends the daemon."""
-        self.process.stdin.close()
-        lines = self.process.stdout.readlines()
-        self.process.wait()
-        return [json.loads(line) for line in lines]
+        return [json.loads(line) for line in super().requests()]
 
 
 class Case(unittest.TestCase):
@@ -360,11 +344,4 @@ class InitScript(Case):
 
 
 if __name__ == "__main__":
-    if INSIDE not in os.environ:
-        options = "-n" if os.geteuid() == 0 else "-rn"
-        if subprocess.run(["unshare", options, "true"], stderr=subprocess.DEVNULL).returncode != 0:
-            print("skipped: no network namespace can be made here", file=sys.stderr)
-            sys.exit(77)
-        os.environ[INSIDE] = "yes"
-        os.execvp("unshare", ["unshare", options, sys.executable, *sys.argv])
-    unittest.main()
+    main()

@@ -5,47 +5,28 @@
 //
 // A body (it begins with "{") that is followed by another body is sent with `more`, and the next one right after it.
 // Prints "ready" when it listens, then "OPERATION OPERAND" for each request. Ends at the end of its input.
-#include <unistd.h>
-
-#include <cctype>
 #include <cstdlib>
 #include <iostream>
 #include <string>
 #include <vector>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-
-#include "migrationd/io/ipc-server.h"
+#include "tests/stand-in-loop.h"
 
 using namespace migrationd;
 
 int main(int count, char** arguments) {
   const std::vector<std::string> answers(arguments + 1, arguments + count);
   std::size_t next = 0;
-  boost::asio::io_context loop;
-  auto server = io::IpcServer::start(
-      loop, {.acting_uid = ::geteuid(), .reading_gid = 0},
-      {.request = [&](io::ConnectionId, wire::LocalRequest request, const io::Credentials&, io::IpcServer::Reply reply) {
-        std::cout << request.operation << ' ' << request.resource << std::endl;
-        while (next < answers.size()) {
-          const std::string& answer = answers[next++];
-          if (!answer.starts_with('{')) {
-            return reply({static_cast<wire::OcfCode>(std::atoi(answer.c_str())), answer.substr(answer.find(':') + 1), "", false});
-          }
-          const bool more = request.operation == "ctl-watch" && next < answers.size();
-          reply({wire::OcfCode::success, "", answer, more});
-          if (!more) return;
-        }
-      }});
-  if (!server) {
-    std::cerr << server.error() << std::endl;
-    return 1;
-  }
-  std::cout << "ready" << std::endl;
-  boost::asio::posix::stream_descriptor input(loop, STDIN_FILENO);
-  char byte = 0;
-  input.async_read_some(boost::asio::buffer(&byte, 1), [&](auto, auto) { loop.stop(); });
-  loop.run();
-  input.release();
+  return tests::serve_until_input_ends([&](io::ConnectionId, wire::LocalRequest request, const io::Credentials&, io::IpcServer::Reply reply) {
+    std::cout << request.operation << ' ' << request.resource << std::endl;
+    while (next < answers.size()) {
+      const std::string& answer = answers[next++];
+      if (!answer.starts_with('{')) {
+        return reply({static_cast<wire::OcfCode>(std::atoi(answer.c_str())), answer.substr(answer.find(':') + 1), "", false});
+      }
+      const bool more = request.operation == "ctl-watch" && next < answers.size();
+      reply({wire::OcfCode::success, "", answer, more});
+      if (!more) return;
+    }
+  });
 }

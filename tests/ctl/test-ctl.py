@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """migrationctl from outside: its words, exit codes and complaints, with a daemon that answers, refuses, or isn't there.
 
-Runs in a network namespace of its own, because the daemon's socket name is the same everywhere. Working directory:
-the top of the build tree.
+Working directory: the top of the build tree.
 """
 
 import json
@@ -15,12 +14,14 @@ import subprocess
 import sys
 import unittest
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from daemon_stand_in import NOBODY, REAL_ROOT, StandIn, main  # noqa: E402
+
 BUILD = pathlib.Path(os.getcwd())
 CTL = BUILD / "migrationctl/migrationctl"
 STAND_IN = BUILD / "tests/ctl/stand-in"
-INSIDE = "MIGRATIOND_TEST_NAMESPACE"
-NOBODY = 65534
-REAL_ROOT = open("/proc/self/uid_map").read().split()[1] == "0" and os.geteuid() == 0
 # No cluster here: the tools of Pacemaker would wait for one.
 NO_TOOLS = {"PATH": "/nonexistent"}
 
@@ -35,26 +36,9 @@ def status(*domains):
                        "peers": [{"node": "beta", "linked": True, "member": True, "farewell": False}]})
 
 
-class Daemon:
+class Daemon(StandIn):
     def __init__(self, *answers):
-        self.process = subprocess.Popen([str(STAND_IN), *answers], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        if self.process.stdout.readline() != "ready\n":
-            raise RuntimeError("the stand-in didn't come up")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
-
-    def requests(self):
-        """All requests so far; ends the daemon."""
-        self.process.stdin.close()
-        lines = self.process.stdout.read().splitlines()
-        self.process.wait()
-        return lines
+        super().__init__(STAND_IN, *answers)
 
 
 def ctl(*arguments, user=None, answer="", env=None):
@@ -212,28 +196,5 @@ class Watch(Case):
         self.assertIn("went away", complaint)
 
 
-class Result(unittest.TextTestResult):
-    """A line per case, as tests/runner.py counts them."""
-
-    def addSuccess(self, test):
-        print(f"PASS {test.id()}", flush=True)
-
-    def addFailure(self, test, err):
-        super().addFailure(test, err)
-        print(f"FAIL {test.id()}", flush=True)
-
-    addError = addFailure
-
-    def addSkip(self, test, reason):
-        print(f"SKIP {test.id()}: {reason}", flush=True)
-
-
 if __name__ == "__main__":
-    if INSIDE not in os.environ:
-        options = "-n" if os.geteuid() == 0 else "-rn"
-        if subprocess.run(["unshare", options, "true"], stderr=subprocess.DEVNULL).returncode != 0:
-            print("SKIP test-ctl: no network namespace can be made here")
-            sys.exit(77)
-        os.environ[INSIDE] = "yes"
-        os.execvp("unshare", ["unshare", options, sys.executable, *sys.argv])
-    unittest.main(testRunner=unittest.TextTestRunner(resultclass=Result, verbosity=0))
+    main()

@@ -66,14 +66,5 @@ def case_a_killed_node_is_shot_and_the_guest_boots_elsewhere():
     one_writer(lab)
 
 
-def case_down():
-    lab.down()
-
-
 if __name__ == "__main__":
-    try:
-        code = run(globals())
-    finally:
-        if lab is not None:
-            lab.down()
-    sys.exit(code)
+    sys.exit(run(globals()))

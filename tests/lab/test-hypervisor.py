@@ -24,7 +24,6 @@ TOP = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "lab" / "tests"))
 
 from lab_test import Lab, check, name, run, wait_until  # noqa: E402
-from migrationd_lab.lab import end_on_signals  # noqa: E402
 
 PROGRAM = Path(os.environ.get("HYPERVISOR_PROBE", "tests/lab/hypervisor-probe")).resolve()
 IN_NODE = "/root/hypervisor-probe"
@@ -287,9 +286,4 @@ if __name__ == "__main__":
     if not PROGRAM.is_file():
         print(f"SKIP: {PROGRAM} isn't built: make tests/lab/hypervisor-probe")
         sys.exit(77)
-    end_on_signals()
-    try:
-        sys.exit(run(globals()))
-    finally:
-        if lab:
-            lab.down()  # it ends the probes, too
+    sys.exit(run(globals()))

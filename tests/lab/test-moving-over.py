@@ -54,9 +54,4 @@ def case_and_back():
 
 
 if __name__ == "__main__":
-    try:
-        code = run(globals())
-    finally:
-        if lab is not None:
-            lab.down()
-    sys.exit(code)
+    sys.exit(run(globals()))
