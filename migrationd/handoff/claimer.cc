@@ -7,6 +7,11 @@
 
 namespace migrationd::handoff {
 
+namespace {
+/// More changes of owner than a node can make alone before it is fenced.
+constexpr std::uint64_t epochs_unsaid = 1'000'000;
+}  // namespace
+
 void Stepper::begin_claim(bool invited, std::set<NodeName> asked) {
   const Token start = s_.start;
   const Attempt open = s_.open;
@@ -229,6 +234,10 @@ void Stepper::on(const event::Executes& e) {
     return;
   }
   if (s_.phase != Phase::held) return;
+  if (s_.due == Due::resume && !here(Here::running)) {  // the end of an older resume; looked at again, see Resend
+    if (here(Here::paused)) act(action::Resume{});
+    return;
+  }
   if (s_.due == Due::resume && !s_.given_by.empty()) act(action::SendAcknowledged{s_.given_by, s_.given_attempt});
   s_.given_by.clear();
   s_.given_attempt = {};
@@ -324,7 +333,11 @@ void Stepper::settle_claim() {
     return;
   }
   must_be_on_disk();
-  hold(s_.epoch.next(), Due::boot);
+  // Who did not say its epoch itself may have gone on alone, taking back offers that nobody heard of: ours is to be
+  // the larger one in any case, or a later change of owner would not be news to it.
+  const bool unsaid = std::any_of(s_.answers.begin(), s_.answers.end(),
+                                  [](const auto& answer) { return answer.second.kind == Answer::Kind::proven; });
+  hold(unsaid ? Epoch{s_.epoch.value + epochs_unsaid} : s_.epoch.next(), Due::boot);
 }
 
 void Stepper::settle_withdrawn() {

@@ -176,6 +176,7 @@ void Stepper::on(const event::HereChanged&) {
   switch (s_.phase) {
     case Phase::held:
       if (s_.due == Due::resume && here(Here::paused)) act(action::Resume{});
+      if (s_.due == Due::resume && here(Here::running)) return on(event::Executes{Due::resume});
       if (!nothing_here()) return;
       if (s_.due == Due::resume) {  // it crashed after it was given, before it ran here: it is ours to boot
         say("the copy that was given to us died before it ran here: booting it");
@@ -301,10 +302,12 @@ void Stepper::on(const event::Resend&) {
       return;
     case Phase::held:
       if (!s_.inviting.empty()) act(action::SendInvite{s_.inviting});
-      if (s_.due == Due::resume && here(Here::paused)) act(action::Resume{});
+      if (s_.due == Due::resume && !nothing_here()) on(event::HereChanged{});
+      return;  // else settle_orders() sees its death
+    case Phase::offered:
+      if (!here(Here::running)) on(event::HereChanged{});
       return;
     case Phase::gone:
-    case Phase::offered:
     case Phase::moving:
     case Phase::stopping:
       return;

@@ -21,6 +21,16 @@ void Stepper::release(const event::Claim& e, const std::string& why) {
   act(action::SendReleased{e.from, e.attempt, why});
 }
 
+/// Nothing of it is here, and nothing is started before asking. A full disk does not hold this up, or the domain could
+/// start nowhere: without `last` a restarted daemon is kept from serving the same attempt by the epochs (everybody who
+/// holds the domain later has a larger one than this claim), and nothing sent to the daemon before reaches it. Only an
+/// epoch that is news must be on disk: our next claim carries it, and so it reaches who would serve that claim.
+void Stepper::say_gone(const event::Claim& e) {
+  s_.last[e.from] = e.attempt;
+  if (s_.epoch == before_.epoch) best_effort();
+  act(action::SendGone{e.from, e.attempt, s_.epoch, s_.noted});
+}
+
 void Stepper::on(const event::Claim& e) {
   if (e.from == cluster_.self || !cluster_.others.contains(e.from)) return;
   const Attempt last = last_of(e.from);
@@ -31,10 +41,12 @@ void Stepper::on(const event::Claim& e) {
   if (has_it && e.epoch < s_.epoch) {
     // From before the last change of owner: perhaps a late one, of a claim that ended when another node gave it
     // the domain. Who still claims does so again, knowing our epoch.
-    act(action::SendNote{s_.epoch});
+    if (s_.due == Due::nothing) act(action::SendNote{s_.epoch});  // else when it executes, as in hold()
     act(action::SendWait{e.from, e.attempt, "it was claimed before its last change of owner was known"});
     return;
   }
+  // Else who gets it next would have a smaller epoch than one who asks already, and not be news to it (Gone).
+  if (e.epoch > s_.epoch) s_.epoch = e.epoch;
   switch (s_.phase) {
     case Phase::offered:
       if (repeated) return release(e, "the migration failed; claim again");
@@ -49,6 +61,7 @@ void Stepper::on(const event::Claim& e) {
       if (!here(Here::running) || s_.due != Due::nothing) return release(e, not_running());
       return move_to(e.from, e.attempt, true);
     case Phase::moving:
+      best_effort();
       if (e.from == s_.peer && e.attempt > s_.serving && !s_.aborting) {  // the peer forgot the old one
         act(action::AbortJob{});
         s_.aborting = true;
@@ -56,26 +69,23 @@ void Stepper::on(const event::Claim& e) {
       act(action::SendWait{e.from, e.attempt, "it is being migrated to " + s_.peer});
       return;
     case Phase::stopping:
+      best_effort();
       act(action::SendWait{e.from, e.attempt, "it is being stopped"});
       return;
     case Phase::given:
       if (e.from == s_.peer) {  // it takes it, or acknowledges that it has nothing of it; then it is told `gone`
+        best_effort();
         act(action::SendGiven{e.from, s_.serving, s_.epoch});
         return;
       }
       if (!nothing_here()) {
+        best_effort();
         act(action::SendWait{e.from, e.attempt, "it was just given to " + s_.peer});
         return;
       }
-      s_.last[e.from] = e.attempt;
-      act(action::SendGone{e.from, e.attempt, s_.epoch, s_.noted});
-      return;
+      return say_gone(e);
     case Phase::gone:
-      if (nothing_here()) {
-        s_.last[e.from] = e.attempt;
-        act(action::SendGone{e.from, e.attempt, s_.epoch, s_.noted});
-        return;
-      }
+      if (nothing_here()) return say_gone(e);
       if (here(Here::running)) {  // runs here unasked for, such as started by hand
         if (repeated) return release(e, "it runs here");
         s_.last[e.from] = e.attempt;
@@ -84,6 +94,7 @@ void Stepper::on(const event::Claim& e) {
         return move_to(e.from, e.attempt, true);
       }
       if (!here(Here::unknown)) drop_copy();
+      best_effort();
       act(action::SendWait{e.from, e.attempt,
                            here(Here::unknown) ? "the hypervisor does not say whether it runs here"
                                                : "a copy that was never given is being dropped here"});
@@ -93,6 +104,7 @@ void Stepper::on(const event::Claim& e) {
       act(action::SendWait{e.from, e.attempt, "it is being claimed by " + cluster_.self});
       // Two starts at once: the smaller name goes first, so that exactly one of them yields.
       if (s_.phase == Phase::claim && !s_.invited && e.from < cluster_.self) {
+        must_be_on_disk();
         const Token start = s_.start;
         withdraw("the claim of " + e.from + " goes first");
         s_.start = 0;
@@ -113,6 +125,8 @@ void Stepper::on(const event::Withdraw& e) {
                       e.attempt >= s_.serving;  // a newer one: it means the one that is served, too
   if (!served) {
     s_.last[e.from] = e.attempt;
+    // See say_gone(); its claims were sent before this, to this daemon, and none of them reaches the next one.
+    if ((s_.phase == Phase::gone || s_.phase == Phase::given) && nothing_here()) best_effort();
     act(action::SendReleased{e.from, e.attempt, "withdrawn"});
   } else if (s_.phase == Phase::given) {
     act(action::SendGiven{e.from, s_.serving, s_.epoch});

@@ -8,7 +8,8 @@ namespace migrationd::handoff {
 
 void Stepper::on(const event::Start& e) {
   if (s_.start != e.token) answer_start(false, "another start came");
-  if (s_.phase != Phase::stopping) answer_stop(false, "a start came");
+  // Withdrawn with nothing here, there is nothing left to stop: a stop that failed would have this node fenced.
+  if (s_.phase != Phase::stopping) answer_stop(s_.phase == Phase::withdrawn && nothing_here(), "a start came");
   s_.start = e.token;
   s_.doubt.clear();
   switch (s_.phase) {
@@ -73,6 +74,7 @@ void Stepper::on(const event::Stop& e) {
       if (s_.stop_is_real) stop_for_real(false);
       return;
     case Phase::moving:
+      answer_start(false, "a stop came");  // the last order counts: after the job it is offered, not held
       s_.offer_left = e.offer_for;
       if (s_.stop_is_real && !s_.aborting) {
         act(action::AbortJob{});

@@ -102,6 +102,7 @@ class Stepper {
   bool absent_by_all(std::string* why_not) const;
   Attempt last_of(const NodeName& claimer) const;
   void release(const event::Claim& e, const std::string& why);
+  void say_gone(const event::Claim& e);
   std::string not_running() const;
   void conflict(const Holder& holder);
 

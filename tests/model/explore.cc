@@ -8,7 +8,8 @@
 //   I5  without further faults or orders, a settled end can be reached from here: no livelock;
 //   I6  and if the domain is healthy, an end with it running, without any deadline.
 // A broken rule is printed with its shortest trace; exit status 1.
-//   explore [--deep] [--only NAME]
+//   explore [--deep] [--only NAME]     NAME may be one of the deep runs in any case
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -188,7 +189,7 @@ Config run(const char* name, int nodes, int messages, Beginning beginning) {
   return config;
 }
 
-/// The runs of every `make check`: six million states. --deep: more of everything, for a night and a large machine.
+/// The runs of every `make check`: ten million states. --deep: more of everything, for a night and a large machine.
 std::vector<Config> configurations(bool deep) {
   using enum Budget;
   using enum Beginning;
@@ -212,9 +213,19 @@ std::vector<Config> configurations(bool deep) {
       run("three-crash", 3, 1 + more, held_by_first).with(start, 1).with(stop, more).with(crash, 1),
       run("three-cut", 3, 2, held_by_first).with(start, 1).with(stop, more).with(cut, 1),
       run("three-two-claims", 3, 1 + more, held_by_first).with(start, 2).narrowed(),
+      run("two-full", 2, 2, held_by_first).with(start, 2).with(stop, more).with(kill, 1).full_disk(1),
+      run("two-full-source", 2, 2, held_by_first).with(start, 1).with(stop, 1).with(kill, 1).with(repeat, 1).full_disk(0),
+      run("two-full-boot", 2, 2, nothing).with(start, 2).with(crash, 1).with(repeat, 1).full_disk(0),
+      run("three-full", 3, 1, held_by_first).with(start, 1 + more).with(kill, more).with(stop, 1).narrowed().full_disk(1),
+      run("two-ahead", 2, 2, ahead_at_last).with(start, 1 + more).with(stop, 1).with(crash, 1),
       run("three-offer", 3, 2, held_by_first).with(start, 1).with(stop, 1),
   };
-  if (deep) all.push_back(run("three-claims-crash", 3, 1, held_by_first).with(start, 2).with(crash, 1).narrowed());
+  if (deep) {
+    all.push_back(run("three-ahead", 3, 1, ahead_at_last).with(start, 2).narrowed());
+    all.push_back(run("three-full-kill", 3, 1, held_by_first).with(start, 2).with(kill, 1).narrowed().full_disk(1));
+    all.push_back(run("three-full-crash", 3, 1, held_by_first).with(start, 2).with(crash, 1).narrowed().full_disk(1));
+    all.push_back(run("three-claims-crash", 3, 1, held_by_first).with(start, 2).with(crash, 1).narrowed());
+  }
   return all;
 }
 
@@ -237,7 +248,13 @@ int main(int argc, char** argv) {
   }
   bool ok = true;
   int runs = 0;
-  for (const model::Config& config : model::configurations(deep)) {
+  std::vector<model::Config> chosen = model::configurations(deep);
+  if (!only.empty()) {  // also one of the deep ones, for a mutant that it finds early
+    const std::vector<model::Config> more = model::configurations(true);
+    const auto named = [&](const model::Config& config) { return config.name == only; };
+    if (std::none_of(chosen.begin(), chosen.end(), named)) chosen = more;
+  }
+  for (const model::Config& config : chosen) {
     if (!only.empty() && config.name != only) continue;
     ++runs;
     if (!model::Run(config).passes()) ok = false;

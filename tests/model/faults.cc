@@ -175,6 +175,7 @@ void Moves::node_down(int n) {
       started.disk = found;
       started.memory = found;
       started.before = 0;
+      up.to.full = static_cast<std::uint8_t>(up.to.full & ~(1u << n));  // it needs to count its incarnation there
       started.incarnation = static_cast<std::uint8_t>(started.incarnation + 1);
       set(up.to, n, daemon_up, true);
       forget_farewells(up.to, n);
@@ -190,6 +191,11 @@ void Moves::faults(int n) {
     --move.to.budget(budget);
     return move;
   };
+  if (world_.is(n, daemon_up) && (world_.full >> n & 1) != 0) {
+    Move repaired = begin(true, "the disk is repaired", n);
+    repaired.to.full = static_cast<std::uint8_t>(world_.full & ~(1u << n));
+    add(std::move(repaired));
+  }
   if (world_.is(n, daemon_up) && world_.budget(Budget::kill) > 0) add(kill(spend(Budget::kill, "the daemon is killed"), n));
   if (world_.budget(Budget::crash) > 0) {
     for (Move& move : kill(spend(Budget::crash, "the node crashes"), n)) {

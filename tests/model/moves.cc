@@ -28,9 +28,10 @@ World Moves::beginning() {
   World w;
   std::copy(std::begin(config_.left), std::end(config_.left), std::begin(w.left));
   for (int n = config_.nodes; n < max_nodes; ++n) w.node[n].flags = 0;
+  w.full = config_.full;
   if (config_.beginning == Beginning::nothing) return w;
   const int last = config_.nodes - 1;
-  const int at = config_.beginning == Beginning::held_by_first ? 0 : last;
+  const int at = config_.beginning == Beginning::by_hand_at_last ? last : 0;
   w.node[at].instance = Instance::running;
   w.life = Life::healthy;
   if (config_.beginning == Beginning::by_hand_at_last) return w;
@@ -39,6 +40,10 @@ World Moves::beginning() {
     s.epoch = Epoch{1};
     s.noted = {"a", "of a", Epoch{1}};
     if (n == 0) s.phase = Phase::held;
+    if (n == last && config_.beginning == Beginning::ahead_at_last) {
+      s.epoch = Epoch{4};
+      s.noted = {Room::name(n), "of " + Room::name(n), s.epoch};
+    }
     w.node[n].memory = w.node[n].disk = room_.number(s);
   }
   return w;
@@ -57,12 +62,16 @@ Move Moves::begin(bool free, const char* what, int n, int m) const {
 Moves::Moving Moves::feed(const Move& before, int n, EventKey key) {
   const Node& node = before.to.node[n];
   const StepResult& result = room_.step(n, node.incarnation, node.memory, here(before.to, n), key, false);
-  Moving all = carry_out(before, n, result);
-  const bool writes = result.journal != Journal::unchanged;
-  if (result.journal == Journal::required && before.to.budget(Budget::journal) > 0) {
+  const bool full = (before.to.full >> n & 1) != 0;
+  Moving all;
+  if (!full || result.journal != Journal::required) all = carry_out(before, n, result);
+  const bool writes = result.journal != Journal::unchanged && !full;
+  if (result.journal == Journal::required && (full || before.to.budget(Budget::journal) > 0)) {
     Move failed = before;
-    failed.free = false;
-    --failed.to.budget(Budget::journal);
+    if (!full) {
+      failed.free = false;
+      --failed.to.budget(Budget::journal);
+    }
     if (texts_) failed.text += "; the journal could not be written";
     for (Move& move : carry_out(failed, n, room_.step(n, node.incarnation, node.memory, here(before.to, n), key, true))) {
       // An offer that can't be journalled is a real stop.
@@ -97,7 +106,8 @@ Moves::Moving Moves::carry_out(const Move& before, int n, const StepResult& resu
                             was.stop != 0 && was.stop_is_real;
   if (really_stops && moving[0].to.life == Life::healthy) moving[0].to.life = Life::excused;
   node.memory = result.next;
-  switch (result.journal) {
+  const bool full = (before.to.full >> n & 1) != 0;
+  switch (full ? Journal::unchanged : result.journal) {
     case Journal::unchanged:
       break;
     case Journal::required:

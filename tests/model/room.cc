@@ -17,10 +17,14 @@ constexpr migrationd::Milliseconds offer_time{1000};
 
 void put(std::string& out, std::uint64_t value) { out.append(reinterpret_cast<const char*>(&value), 2); }
 void put(std::string& out, const NodeName& name) { out += name.empty() ? '-' : name[0]; }
+void put(std::string& out, migrationd::Epoch epoch) {
+  put(out, epoch.value % 1'000'000);
+  put(out, epoch.value / 1'000'000);
+}
 void put(std::string& out, Attempt attempt) { put(out, attempt.incarnation * 64 + attempt.number); }
 void put(std::string& out, const handoff::Holder& holder) {
   put(out, holder.node);
-  put(out, holder.epoch.value);
+  put(out, holder.epoch);
 }
 
 /// Everything that decides what a State does: all but the texts for people.
@@ -29,7 +33,7 @@ std::string key_of(const State& s) {
   put(out, static_cast<std::uint64_t>(s.phase) | std::uint64_t{s.from_held} << 4 | std::uint64_t{s.invited} << 5 |
                std::uint64_t{s.was_offered} << 6 | std::uint64_t{s.stop_is_real} << 7 | std::uint64_t{s.aborting} << 8 |
                std::uint64_t{s.dropping} << 14 | static_cast<std::uint64_t>(s.due) << 9 | s.start << 11 | s.stop << 12 | s.push << 13);
-  put(out, s.epoch.value);
+  put(out, s.epoch);
   put(out, s.own);
   put(out, s.peer);
   put(out, s.serving);
@@ -39,7 +43,7 @@ std::string key_of(const State& s) {
   put(out, s.inviting);
   put(out, s.given_by);
   put(out, s.given_attempt);
-  put(out, s.given_epoch.value);
+  put(out, s.given_epoch);
   put(out, s.open);
   for (const auto& [node, attempt] : s.last) {
     put(out, node);
@@ -99,7 +103,7 @@ std::uint16_t Room::number(const Message& m) {
   put(key, static_cast<std::uint64_t>(m.say) * 64 + m.from * 8u + m.to);
   put(key, m.incarnation);
   put(key, m.attempt);
-  put(key, m.epoch.value);
+  put(key, m.epoch);
   put(key, m.noted);
   const auto [found, is_new] = message_numbers_.try_emplace(key, static_cast<std::uint16_t>(messages_.size()));
   if (is_new) {

@@ -86,7 +86,7 @@ struct World {
   std::uint8_t cuts = 0;                      ///< bit (a + b - 1): the pair a, b is cut
   Life life = Life::none;
   std::uint8_t left[budgets] = {};
-  std::uint8_t spare = 0;
+  std::uint8_t full = 0;                      ///< bit n: the state disk of n takes no record, until its daemon's next start
 
   World() { std::memset(static_cast<void*>(this), 0, sizeof *this); for (Node& n : node) n = Node{}; }
   bool operator==(const World& other) const { return std::memcmp(this, &other, sizeof *this) == 0; }
@@ -102,7 +102,9 @@ struct World {
 static_assert(sizeof(Node) == 20 && sizeof(World) == 60 + 16 + 3 + 1 + 1 + budgets + 1, "no padding anywhere");
 
 /// How the world begins.
-enum class Beginning { nothing, held_by_first, by_hand_at_last };
+/// ahead_at_last: held by the first, and the last knows a larger epoch, of its own: it held the domain before it was
+/// fenced, changed hands with itself (took back offers) while it was cut off, and nobody was told.
+enum class Beginning { nothing, held_by_first, by_hand_at_last, ahead_at_last };
 
 /// One run of the explorer.
 struct Config {
@@ -113,7 +115,12 @@ struct Config {
   /// For runs of three nodes, whose other moves the runs of two cover: all `wait` messages are lost (they commit
   /// nobody, and there are many), no start's time is ever up, and a job fails only with its copy left behind.
   bool narrow = false;
+  std::uint8_t full = 0;  ///< World::full at the beginning
   std::uint8_t left[budgets] = {};
+  Config& full_disk(int n) {
+    full = static_cast<std::uint8_t>(full | 1u << n);
+    return *this;
+  }
   Config& narrowed() {
     narrow = true;
     return *this;

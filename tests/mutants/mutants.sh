@@ -53,9 +53,21 @@ all_mutants() {
   $1 unknown-is-absent migrationd/handoff/stepper.h \
     's/nothing_here() const { return here(Here::absent); }/nothing_here() const { return !here(Here::running) \&\& !here(Here::paused); }/' \
     'unit handoff source: gone is never said while the hypervisor is silent' 'explore two-silent I1|I2|I3|I4'
-  $1 promise-not-on-disk migrationd/handoff/holder.cc \
-    '/void Stepper::on(const event::Claim/,/^}/s/act(action::SendGone{e.from, e.attempt, s_.epoch, s_.noted});/& best_effort();/' \
-    'unit handoff source: gone is a promise*'
+  $1 gone-without-a-newer-epoch migrationd/handoff/holder.cc \
+    's/if (s_.epoch == before_.epoch) best_effort();/best_effort();/' \
+    'unit handoff source: a larger epoch of a claimer*'
+  $1 gone-needs-the-disk migrationd/handoff/holder.cc \
+    's/if (s_.epoch == before_.epoch) best_effort();//' \
+    'unit handoff source: gone is also said when the disk is full*'
+  $1 epoch-of-a-claimer-ignored migrationd/handoff/holder.cc \
+    's/if (e.epoch > s_.epoch) s_.epoch = e.epoch;//' \
+    'unit handoff source: a larger epoch of a claimer*' 'explore three-ahead I1|I3'
+  $1 noted-before-it-executes migrationd/handoff/holder.cc \
+    's/if (s_.due == Due::nothing) act(action::SendNote/act(action::SendNote/' \
+    'unit handoff source: no note before the copy executes*'
+  $1 old-resume-counts migrationd/handoff/claimer.cc \
+    's/if (s_.due == Due::resume \&\& !here(Here::running)) {/if (false) {/' \
+    'unit handoff rules: the end of an old resume is not the end of this one'
   $1 old-gone-counts migrationd/handoff/claimer.cc \
     '/void Stepper::held_later_than_known/,/^}/s/if (s_.phase != Phase::claim.*/return;/' \
     'unit handoff destination: gone of a node that was given it meanwhile*' 'explore three-two-claims I1|I3'

@@ -155,6 +155,12 @@ TEST_CASE("handoff destination: fencing and farewell prove absence, silence and 
   CHECK(find<action::AnswerStart>(late)->why.find("n3") != std::string::npos);
 }
 
+TEST_CASE("handoff destination: who boots without a node's word has a larger epoch than that node can have") {
+  const Step s = step(pair(), claim({"n2"}), at(Here::absent), event::Proven{"n2", Proof::fenced});
+  CHECK(s.next.phase == Phase::held);
+  CHECK(s.next.epoch > Epoch{7 + 1000});  // it may have gone on alone before it was fenced
+}
+
 TEST_CASE("handoff destination: a node that speaks again is no longer proven absent") {
   const Step proven = step(cluster(), claim(), at(Here::absent), event::Proven{"n3", Proof::fenced});
   const Step back = step(cluster(), proven.next, at(Here::absent), event::Unproven{"n3"});

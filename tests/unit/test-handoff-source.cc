@@ -96,7 +96,8 @@ TEST_CASE("handoff source: a withdrawal is remembered on disk and released, in e
     const Here here = before.phase == Phase::held || before.phase == Phase::offered ? Here::running : Here::absent;
     const Step s = step(cluster(), before, at(here), event::Withdraw{"n2", {2, 3}});
     CHECK(s.next.last.at("n2") == Attempt{2, 3});
-    CHECK(s.journal == Journal::required);
+    // With nothing here a full disk must not hold it up.
+    CHECK(s.journal == (before.phase == Phase::gone ? Journal::best_effort : Journal::required));
     REQUIRE(find<action::SendReleased>(s));
     CHECK(find<action::SendReleased>(s)->attempt == Attempt{2, 3});
   }
@@ -210,14 +211,53 @@ TEST_CASE("handoff source: what can't be destroyed fails the stop and asks for t
   CHECK_FALSE(find<action::AnswerStop>(s)->ok);
 }
 
-TEST_CASE("handoff source: gone is a promise: the attempt is on disk before it is said") {
+TEST_CASE("handoff source: gone is also said when the disk is full, and remembered if it can be") {
   for (const State& before : {gone(), given()}) {
     CAPTURE(to_string(before.phase));
     const Step s = step(cluster(), before, at(Here::absent), event::Claim{"n3", {3, 1}, true, "", {7}});
     REQUIRE(find<action::SendGone>(s));
     CHECK(s.next.last.at("n3") == Attempt{3, 1});
+    CHECK(s.journal == Journal::best_effort);
+  }
+}
+
+TEST_CASE("handoff source: a larger epoch of a claimer is ours, too, on disk before gone is said") {
+  for (const State& before : {gone(), given()}) {
+    const Step s = step(cluster(), before, at(Here::absent), event::Claim{"n3", {3, 1}, true, "", {12}});
+    REQUIRE(find<action::SendGone>(s));
+    CHECK(s.next.epoch == Epoch{12});
     CHECK(s.journal == Journal::required);
   }
+  // Who is given it next has a larger epoch than the one who asked first: it is news to that one.
+  Step s = step(cluster(), held(), at(Here::running), event::Claim{"n3", {3, 1}, true, "", {12}});
+  CHECK(s.next.phase == Phase::moving);
+  s = step(cluster(), s.next, at(Here::absent), event::JobEnded{{3, 1}, JobEnd::migrated});
+  REQUIRE(find<action::SendGiven>(s));
+  CHECK(find<action::SendGiven>(s)->epoch == Epoch{13});
+}
+
+TEST_CASE("handoff source: no note before the copy executes: the giver would take it for thanks") {
+  const Step s = step(cluster(), held(Due::resume), at(Here::paused), event::Claim{"n3", {3, 1}, true, "", {2}});
+  CHECK_FALSE(find<action::SendNote>(s));
+  CHECK(find<action::SendWait>(s));
+}
+
+TEST_CASE("handoff source: a stop in mid-job after our own start: offered for its whole time, not for none") {
+  Step s = step(pair(), moving(), at(Here::running), event::Start{11});
+  s = step(pair(), s.next, at(Here::running), event::Stop{5, StopMeaning::offer, two_minutes});
+  REQUIRE(find<action::AnswerStart>(s));
+  CHECK_FALSE(find<action::AnswerStart>(s)->ok);
+  s = step(pair(), s.next, at(Here::running), event::JobEnded{{2, 1}, JobEnd::runs_here});
+  CHECK(s.next.phase == Phase::offered);
+  CHECK(s.next.offer_ends == Instant{Milliseconds{1000}} + two_minutes);
+}
+
+TEST_CASE("handoff source: what is offered and left paused, or gone, is looked at again") {
+  CHECK(find<action::Resume>(step(pair(), offered(), at(Here::paused), event::Resend{})));
+  const Step died = step(pair(), offered(), at(Here::absent), event::Resend{});
+  CHECK(died.next.phase == Phase::gone);
+  CHECK(find<action::DisarmOffer>(died));
+  CHECK(step(pair(), held(), at(Here::absent), event::Resend{}).next.phase == Phase::gone);
 }
 
 TEST_CASE("handoff source: gone is never said while the hypervisor is silent") {
