@@ -171,8 +171,10 @@ void DomainRunner::carry_out(const std::vector<handoff::Action>& actions) {
 
 void DomainRunner::keep_resending() {
   const handoff::State& s = record_.state;
+  const Here here = view().here;
   const bool due = s.phase == Phase::claim || s.phase == Phase::withdrawn || s.phase == Phase::given ||
-                   (s.phase == Phase::held && (!s.inviting.empty() || s.due != handoff::Due::nothing));
+                   (s.phase == Phase::held && (!s.inviting.empty() || s.due != handoff::Due::nothing || here == Here::absent)) ||
+                   (s.phase == Phase::offered && (here == Here::paused || here == Here::absent));
   if (due && resend_timer_ == 0) {
     resend_timer_ = world_.clock.schedule(resend_after, [this] {
       resend_timer_ = 0;
