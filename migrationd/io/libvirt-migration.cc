@@ -8,6 +8,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include "migrationd/converge/downtime.h"
 #include "migrationd/io/copy-mark.h"
 #include "migrationd/io/migrate-options.h"
 
@@ -56,6 +57,29 @@ Result<std::string> destination_xml(virDomainPtr domain) {
   return with_copy_mark(xml.get(), !paused_by_somebody);
 }
 
+/// Gives the domain a target for the downtime, and the one it had back after a job that failed: it would else stay
+/// and hinder the next one, also when somebody else migrates.
+class DowntimeTarget {
+ public:
+  DowntimeTarget(virDomainPtr domain, Milliseconds target) : domain_(domain) {
+    known_ = virDomainMigrateGetMaxDowntime(domain, &before_, 0) == 0;
+    // Set before the job: an idle guest converges before anybody could set it during the job.
+    if (known_) virDomainMigrateSetMaxDowntime(domain, static_cast<unsigned long long>(target.count()), 0);
+  }
+  DowntimeTarget(const DowntimeTarget&) = delete;
+  DowntimeTarget& operator=(const DowntimeTarget&) = delete;
+  ~DowntimeTarget() {
+    if (known_ && !migrated_) virDomainMigrateSetMaxDowntime(domain_, before_, 0);
+  }
+  void migrated() { migrated_ = true; }
+
+ private:
+  virDomainPtr domain_;
+  unsigned long long before_ = 0;
+  bool known_ = false;
+  bool migrated_ = false;
+};
+
 /// The whole blocking call.
 Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const MigrateOrder& order) {
   std::string what = "migrate domain " + uuid.str() + " to " + order.to;
@@ -75,11 +99,10 @@ Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const 
   for (const MigrateParameter& one : options.value().parameters)
     ok = ok && std::visit([&](const auto& value) { return parameters.add(one.field.c_str(), value); }, one.value);
   if (!ok) return libvirt_error(what);
-  // Before the job, too: an idle guest converges before anybody could set it during the job.
-  if (order.downtime.count() > 0)
-    virDomainMigrateSetMaxDowntime(domain, static_cast<unsigned long long>(order.downtime.count()), 0);
+  DowntimeTarget downtime(domain, converge::downtime_target(0, order.downtime));
   if (virDomainMigrateToURI3(domain, order.uri.c_str(), parameters.list(), parameters.count(), flags) < 0)
     return libvirt_error(what);
+  downtime.migrated();
   return Done{};
 }
 
@@ -121,7 +144,8 @@ void MigrationJob::watch_emulator() {
 void MigrationJob::order(const MigrateOrder& order) {
   watch_emulator();
   facts_.call = JobFacts::Call::running;
-  downtime_ = order.downtime;
+  most_downtime_ = order.downtime;
+  downtime_ = converge::downtime_target(0, most_downtime_);
   if (order.limit.count() > 0) abort_at(order.limit);
   Connection connection = hypervisor_.connection_;
   std::string what = "migrate domain " + uuid_.str() + " to " + order.to;
@@ -152,8 +176,11 @@ void MigrationJob::returned(Outcome outcome) {
   judge();
 }
 
-void MigrationJob::set_downtime(Milliseconds downtime) {
-  if (downtime.count() <= 0 || std::exchange(downtime_set_, true)) return;
+void MigrationJob::next_pass(int number) {
+  Milliseconds downtime = converge::downtime_target(number, most_downtime_);
+  if (downtime_.count() == 0 || std::exchange(downtime_, downtime) == downtime) return;
+  log(Level::debug, "pass " + std::to_string(number) + " over the guest's memory: it may stand still for " +
+                        std::to_string(downtime.count()) + " ms at the switchover");
   hypervisor_.call<Done>(
       uuid_.str(), "set the downtime of domain " + uuid_.str(), hypervisor_.config_.call_limit,
       [uuid = uuid_, downtime](const Connection& connection) -> Outcome {
@@ -203,7 +230,7 @@ void MigrationJob::poll() {
 }
 
 void MigrationJob::event(const DomainEvent& event) {
-  if (event.kind == DomainEvent::Kind::iteration) set_downtime(downtime_);
+  if (event.kind == DomainEvent::Kind::iteration) next_pass(event.event);
   if (event.kind != DomainEvent::Kind::lifecycle) return;
   if (event.event == VIR_DOMAIN_EVENT_SUSPENDED && event.detail == VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED) facts_.switchover_seen = true;
   if (event.event == VIR_DOMAIN_EVENT_RESUMED) facts_.switchover_seen = false;

@@ -27,7 +27,7 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
  private:
   void watch_emulator();
   void returned(Outcome outcome);
-  void set_downtime(Milliseconds downtime);
+  void next_pass(int number);  ///< gives the guest the downtime that it may have by now
   void abort_at(Milliseconds limit);
   void poll();       ///< reads the domain every 100 ms, when the call no longer speaks for it
   void judge();
@@ -38,8 +38,8 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   std::shared_ptr<Emulator> emulator_;
   engine::Callback<engine::MigrationEnd> done_;
   JobFacts facts_;
-  Milliseconds downtime_{0};
-  bool downtime_set_ = false;
+  Milliseconds most_downtime_{0};  ///< 0: the usual one
+  Milliseconds downtime_{0};       ///< the target now; 0: not ours to set (a job that was found)
   bool polling_ = false;
   boost::asio::posix::stream_descriptor death_;
   boost::asio::steady_timer patience_;

@@ -55,8 +55,9 @@ constexpr auto rows = std::to_array<Row>({
                   "Has no effect together with remoteuri."},
     {.name = "migration_downtime", .type = Type::integer, .preset = "0",
      .short_text = "Target of the switchover in milliseconds",
-     .long_text = "How long the guest may stand still at the end of a live migration, in milliseconds. 0: the default of "
-                  "migrationd."},
+     .long_text = "How long the guest may stand still at the end of a live migration, in milliseconds. It is a limit: an "
+                  "idle guest stands still for less, and only one that does not converge gets all of it. 0: 300, as "
+                  "libvirt has it."},
     {.name = "migration_speed", .type = Type::integer, .preset = "0",
      .short_text = "Bandwidth limit of a migration in MiB/s",
      .long_text = "The largest bandwidth that a migration of this domain uses, in MiB/s. 0: no limit."},
