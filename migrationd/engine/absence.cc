@@ -14,6 +14,8 @@ namespace event = handoff::event;
 
 namespace {
 constexpr Milliseconds fencing_asked_again{15'000};
+/// Longer than the tick, and no longer than a daemon that ends in order waits until its farewell is read.
+constexpr Milliseconds stands_still_after{2'000};
 }  // namespace
 
 void Engine::look_for_proofs() {
@@ -43,8 +45,10 @@ void Engine::prove(DomainRunner& runner, const NodeName& node) {
   last_word_.try_emplace(node, begun_);
   const bool wanted = runner.state().start != 0;
   const bool membership = runner.policy().unfenced_membership && wanted && world_.cluster.active_here();
-  world_.cluster.fenced_since(node, last_word_[node], alive<bool>([this, uuid, node, wanted, membership](bool fenced) {
+  const Instant since = last_word_[node];
+  world_.cluster.fenced_since(node, since, alive<bool>([this, uuid, node, since, wanted, membership](bool fenced) {
     if (world_.peers.linked(node) || world_.cluster.member(node)) return;
+    if (last_word_[node] != since) return;  // a word of it came meanwhile: asked again at the next tick
     if (fenced) {
       proven(uuid, node, Proof::fenced);
       return;
@@ -97,6 +101,7 @@ void Engine::clean_up_proven_starts() {
 }
 
 void Engine::proven(const DomainUuid& uuid, const NodeName& node, Proof proof) {
+  world_.peers.drop(node);
   if (DomainRunner* runner = find(uuid)) runner->feed(event::Proven{node, proof});
 }
 
@@ -109,6 +114,26 @@ void Engine::heard_from(const NodeName& node) {
       runner->feed(event::Unproven{node});
     }
   }
+}
+
+/// It was seen at work, or known to have held a domain, by another's word or by a job of ours: a farewell or fencing
+/// that we know of may be from before that.
+void Engine::saw_at_work(const NodeName& node) {
+  if (!cluster_.others.contains(node)) return;
+  last_word_[node] = world_.clock.now();
+  heard_from(node);
+}
+
+/// A farewell that waited unread while this daemon stood still may be followed by a new life of its sender.
+bool Engine::stood_still() const {
+  const Instant now = world_.clock.now();
+  return now - last_tick_ > stands_still_after || now < stood_still_until_;
+}
+
+void Engine::note_tick() {
+  const Instant now = world_.clock.now();
+  if (now - last_tick_ > stands_still_after) stood_still_until_ = now + stands_still_after;
+  last_tick_ = now;
 }
 
 Outcome Engine::forget(const NodeName& node) {

@@ -190,6 +190,8 @@ void DomainRunner::keep_resending() {
 void DomainRunner::send(const NodeName& to, wire::PeerMessage message) { world_.peers.send(to, message); }
 
 void DomainRunner::boot() {
+  boot_waits_ = dropping_ || destroying_;
+  if (boot_waits_) return;
   Definition definition{record_.uuid, record_.name, record_.definition, 0};
   if (definition.xml.empty()) {
     feed(event::BootFailed{"its definition is not known on this node: give the parameter config"});
@@ -202,6 +204,17 @@ void DomainRunner::boot() {
       feed(event::BootFailed{outcome.error()});
     }
   }));
+}
+
+void DomainRunner::boot_if_it_waited() {
+  if (!boot_waits_ || dropping_ || destroying_) return;
+  boot_waits_ = false;
+  if (record_.state.due != handoff::Due::boot) return;
+  if (record_.state.phase == Phase::held) {
+    boot();
+  } else {
+    feed(event::BootFailed{"it was stopped before it was booted"});
+  }
 }
 
 /// The call's answer can be ahead of the hypervisor's event. Looked at between the two, a domain that was just
@@ -234,6 +247,7 @@ void DomainRunner::drop_copy() {
   dropping_ = true;
   world_.hypervisor.destroy(record_.uuid, alive<Outcome>([this](Outcome outcome) {
     dropping_ = false;
+    boot_if_it_waited();
     if (!outcome.ok()) remark("a copy that was never given could not be dropped: " + outcome.error(), true);
     feed(event::HereChanged{});
   }));
@@ -253,6 +267,7 @@ void DomainRunner::start_job(const NodeName& to, Attempt attempt) {
 
 void DomainRunner::job_ended(Attempt attempt, MigrationEnd end) {
   if (!end.why.empty() && end.end != handoff::JobEnd::migrated) remark("the migration ended: " + end.why);
+  if (end.end != handoff::JobEnd::runs_here && record_.state.phase == Phase::moving) host_.saw_at_work(record_.state.peer);
   feed(event::JobEnded{attempt, end.end});
 }
 
@@ -295,6 +310,7 @@ void DomainRunner::destroy() {
   destroying_ = true;
   world_.hypervisor.destroy(record_.uuid, alive<Outcome>([this](Outcome outcome) {
     destroying_ = ending_ = false;
+    boot_if_it_waited();
     if (outcome.ok()) {
       feed(event::HereChanged{});
     } else {

@@ -27,6 +27,8 @@ class RunnerHost {
   virtual void rejudge_stop(handoff::Token token) = 0;
   virtual void retry_start(handoff::Token token) = 0;
   virtual void request_fencing(const NodeName& node, const std::string& why) = 0;
+  /// `node` took a domain of ours: what proves it absent must be later.
+  virtual void saw_at_work(const NodeName& node) = 0;
 };
 
 /// One line of a domain's recent history, for `explain`.
@@ -69,6 +71,7 @@ class DomainRunner {
   void keep_resending();
   void send(const NodeName& to, wire::PeerMessage message);
   void boot();
+  void boot_if_it_waited();
   void executes(handoff::Due what);
   void resume();
   void drop_copy();
@@ -98,6 +101,7 @@ class DomainRunner {
   bool dropping_ = false;
   bool ending_ = false;     // a shutdown or destroy is under way
   bool destroying_ = false;
+  bool boot_waits_ = false;  // for the end of a destroy, which would else hit what is booted
   TimerId resend_timer_ = 0;
   TimerId offer_timer_ = 0;
   TimerId grace_timer_ = 0;

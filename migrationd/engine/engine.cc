@@ -37,7 +37,7 @@ Engine::~Engine() {
 }
 
 void Engine::begin() {
-  begun_ = world_.clock.now();
+  begun_ = last_tick_ = world_.clock.now();
   world_.hypervisor.listen(this);
   world_.peers.listen(this);
   world_.cluster.listen(this);
@@ -49,6 +49,7 @@ void Engine::begin() {
 
 void Engine::tick() {
   tick_timer_ = world_.clock.schedule(tick_every, [this] { tick(); });
+  note_tick();
   look_for_proofs();
   clean_up_proven_starts();
   if (++ticks_ % judge_every_ticks == 0) judge_offers();
@@ -125,6 +126,8 @@ struct Engine::FromPeer {
   void operator()(const wire::Given& m) { to(m.domain, event::Given{from, m.attempt, m.epoch}); }
   void operator()(const wire::Released& m) { to(m.domain, event::Released{from, m.attempt, m.why}); }
   void operator()(const wire::Gone& m) {
+    const DomainRunner* known = e.find(m.domain);
+    if (known != nullptr && m.noted_node != from && m.noted_epoch > known->state().noted.epoch) e.saw_at_work(m.noted_node);
     to(m.domain, event::Gone{from, m.attempt, m.epoch, installation,
                              handoff::Holder{m.noted_node, m.noted_installation, m.noted_epoch}});
   }
@@ -159,6 +162,10 @@ struct Engine::FromPeer {
   void operator()(const wire::AskReady& m) { e.answer_ready(from, m); }
   void operator()(const wire::Ready& m) { e.ready_answered(from, m); }
   void operator()(const wire::Farewell&) {
+    if (e.stood_still()) {
+      e.world_.log.write(Log::Level::notice, "", "a farewell of " + from + " is not counted: it may have waited here unread");
+      return;
+    }
     e.world_.log.write(Log::Level::notice, "", from + " says farewell: nothing runs there");
     e.farewells_.insert(from);
     e.world_.journal.write_farewells(e.farewells_);
@@ -184,7 +191,7 @@ void Engine::received(const NodeName& from, const std::string& installation, con
 void Engine::link_changed(const NodeName& node, bool up) {
   world_.log.write(Log::Level::notice, "", up ? "the link to " + node + " is up" : "the link to " + node + " is down");
   if (!up) return;  // its last word was earlier, and it may have been fenced between
-  last_word_[node] = world_.clock.now();
+  saw_at_work(node);  // a new life of it, if it had said farewell
   for (auto& [uuid, one] : runners_) {
     if (one->state().phase == Phase::held && one->state().due == handoff::Due::nothing) {
       world_.peers.send(node, wire::Note{uuid, one->record().name, one->state().epoch});

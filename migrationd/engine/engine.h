@@ -143,6 +143,9 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   void prove(DomainRunner& runner, const NodeName& node);
   void proven(const DomainUuid& uuid, const NodeName& node, handoff::Proof proof);
   void heard_from(const NodeName& node);
+  void saw_at_work(const NodeName& node) override;
+  bool stood_still() const;
+  void note_tick();
 
   // readiness.cc
   void ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Callback<Outcome> done);
@@ -181,6 +184,8 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::uint64_t next_question_ = 1;
   TimerId tick_timer_ = 0;
   unsigned ticks_ = 0;
+  Instant last_tick_;
+  Instant stood_still_until_;
   void tick();
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
   template <class T>

@@ -97,6 +97,10 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   /// Sends what is queued, then says that nothing follows and waits for the other side to close.
   void finish();
 
+  /// What it brought and nobody has heard yet is not to be heard any more.
+  void silence() { silenced_ = true; }
+  bool silenced() const { return silenced_; }
+
   bool closed() const { return closed_; }
   bool was_connected() const { return connected_; }
   const std::string& reason() const { return reason_; }
@@ -136,6 +140,7 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   bool closed_ = false;
   bool writing_ = false;
   bool finishing_ = false;
+  bool silenced_ = false;
 };
 
 }  // namespace migrationd::io

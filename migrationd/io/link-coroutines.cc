@@ -62,10 +62,10 @@ asio::awaitable<void> NodeLink::Impl::serve(tcp::socket socket) {
     accepted(connection);
     for (;;) {
       auto message = co_await connection->receive();
-      if (peer->in != connection) break;
-      deliver([name = peer->name, installation = connection->hello().installation,
+      if (peer->in != connection || connection->silenced()) break;
+      deliver([name = peer->name, connection, installation = connection->hello().installation,
                message = std::move(message)](engine::PeerListener& listener) {
-        listener.received(name, installation, message);
+        if (!connection->silenced()) listener.received(name, installation, message);
       });
     }
   } catch (const LinkFailure& failure) {

@@ -163,6 +163,16 @@ void NodeLink::send(const NodeName& to, const wire::PeerMessage& message) {
   it->second->out->send(message);
 }
 
+void NodeLink::drop(const NodeName& node) {
+  const auto it = impl_->peers.find(node);
+  if (it == impl_->peers.end()) return;
+  for (const auto& connection : {it->second->out, it->second->in}) {
+    if (!connection) continue;
+    connection->silence();
+    connection->close("the node is proven absent");
+  }
+}
+
 bool NodeLink::linked(const NodeName& node) const {
   const auto it = impl_->peers.find(node);
   return it != impl_->peers.end() && impl_->is_up(*it->second);

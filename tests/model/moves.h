@@ -3,7 +3,7 @@
 // hypervisor's work, a migration job's course, crashes, cuts, and time. Each daemon's reaction is the
 // product's own step(), carried out here as the engine does.
 //
-// Taken for granted, to be kept by engine and io: a restarted daemon looks at the hypervisor only after the
+// Taken for granted, kept by engine and io as HACKING.md says: a restarted daemon looks at the hypervisor only after the
 // calls of its predecessor have ended; a link delivers nothing to a newer daemon than it was opened to; the link
 // of a node that was fenced or said farewell is closed before the proof counts, so that nothing older comes
 // after it; a farewell is dropped when a newer incarnation of its sender was heard; a fencing proves nothing about a

@@ -49,6 +49,7 @@ struct Daemon : engine::Clock,
   void listen(engine::PeerListener* listener) override { peer_listener = listener; }
   void send(const NodeName& to, const wire::PeerMessage& message) override;
   bool linked(const NodeName& node) const override;
+  void drop(const NodeName&) override {}  // a link here is up or down as a whole, and nothing comes over one that is down
   // engine::ClusterManager
   void listen(engine::ClusterListener* listener) override { cluster_listener = listener; }
   std::set<NodeName> others() const override;

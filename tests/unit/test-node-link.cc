@@ -224,6 +224,20 @@ TEST_CASE("node-link: finish sends the last word before it closes") {
   REQUIRE(two.until([&] { return two.b.last() == "down alpha"; }));
 }
 
+TEST_CASE("node-link: what is left of a link to a node proven absent is closed, unheard, and dialed again") {
+  Two two;
+  two.start();
+  REQUIRE(two.both_up());
+  two.b.link->send("alpha", wire::Note{domain, "vm1", {1}});
+  REQUIRE(two.until([&] { return two.a.seen.size() == 1; }));
+  for (std::uint64_t i = 2; i < 500; ++i) two.b.link->send("alpha", wire::Note{domain, "vm1", {i}});
+  two.a.link->drop("beta");
+  REQUIRE(two.until([&] { return !two.a.link->linked("beta"); }));
+  REQUIRE(two.both_up());
+  CHECK(two.a.seen.size() == 1);
+  two.a.link->drop("gamma");  // no such node
+}
+
 TEST_CASE("node-link: after stop the loop has nothing left to do and nobody is called") {
   Two two;
   two.start();
