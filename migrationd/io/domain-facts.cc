@@ -52,6 +52,7 @@ Result<std::optional<DomainFacts>> read_domain_facts(const Connection& connectio
   virDomainPtr domain = found.value().get();
   auto ended_meanwhile = [] { return libvirt_error_code() == VIR_ERR_NO_DOMAIN; };
   int active = virDomainIsActive(domain);
+  if (active == 0 && virDomainIsPersistent(domain) == 0) return Error{what + ": it is just being started or ended"};
   if (active == 0 || (active < 0 && ended_meanwhile())) return std::optional<DomainFacts>();
   if (active < 0) return libvirt_error(what);
   DomainFacts facts;

@@ -164,6 +164,20 @@ void LibvirtHypervisor::list(engine::Callback<Outcome> done) {
     std::set<DomainUuid> uuids;
     std::map<DomainUuid, EmulatorHandle> emulators;
     std::uint64_t free_kib = 0;
+
+    /// Adds the domains with these flags to `to`.
+    static bool collect(const Connection& connection, unsigned flags, std::set<DomainUuid>& to) {
+      virDomainPtr* domains = nullptr;
+      const int count = virConnectListAllDomains(connection.get(), &domains, flags);
+      for (int i = 0; i < count; ++i) {
+        char text[VIR_UUID_STRING_BUFLEN];
+        if (virDomainGetUUIDString(domains[i], text) == 0)
+          if (auto uuid = DomainUuid::parse(text)) to.insert(*uuid);
+        virDomainFree(domains[i]);
+      }
+      std::free(domains);
+      return count >= 0;
+    }
   };
   std::uint64_t generation = generation_;
   bool xen = config_.uri.rfind("xen", 0) == 0;
@@ -179,16 +193,11 @@ void LibvirtHypervisor::list(engine::Callback<Outcome> done) {
         } else {
           found.free_kib = virNodeGetFreeMemory(connection.get()) / 1024;
         }
-        virDomainPtr* domains = nullptr;
-        int count = virConnectListAllDomains(connection.get(), &domains, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
-        if (count < 0) return libvirt_error("list the domains");
-        for (int i = 0; i < count; ++i) {
-          char text[VIR_UUID_STRING_BUFLEN];
-          if (virDomainGetUUIDString(domains[i], text) == 0)
-            if (auto uuid = DomainUuid::parse(text)) found.uuids.insert(*uuid);
-          virDomainFree(domains[i]);
-        }
-        std::free(domains);
+        // Transient and not active: a start that is still under way, such as one ordered by a daemon that was killed
+        // meanwhile. Its reading says that it can't be told. Before the active ones, so that it is in one of the two.
+        if (!Found::collect(connection, VIR_CONNECT_LIST_DOMAINS_INACTIVE | VIR_CONNECT_LIST_DOMAINS_TRANSIENT, found.uuids) ||
+            !Found::collect(connection, VIR_CONNECT_LIST_DOMAINS_ACTIVE, found.uuids))
+          return libvirt_error("list the domains");
         return found;
       },
       [this, generation, done = std::move(done)](Result<Found> found) {

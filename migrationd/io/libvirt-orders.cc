@@ -50,9 +50,14 @@ void LibvirtHypervisor::boot(const engine::Definition& definition, engine::Callb
 
 void LibvirtHypervisor::resume(const DomainUuid& uuid, engine::Callback<Outcome> done) {
   std::string what = "resume domain " + uuid.str();
+  EmulatorHandle emulator;
+  if (auto at = tracked_.find(uuid); at != tracked_.end()) emulator = at->second.emulator;
+  if (emulator && emulator->dead()) emulator = nullptr;
   call<Done>(
       uuid.str(), what, config_.call_limit,
-      [what, uuid](const Connection& connection) -> Outcome {
+      [what, uuid, emulator](const Connection& connection) -> Outcome {
+        // A copy that arrived while this waited for its turn is not the one that was meant.
+        if (emulator && emulator->dead()) return Error{what + ": it ended before it was resumed"};
         Result<DomainHandle> found = find_domain(connection, uuid);
         if (!found) return Error{what + ": " + found.error()};
         virDomainPtr domain = found.value().get();
@@ -89,9 +94,11 @@ void LibvirtHypervisor::destroy(const DomainUuid& uuid, engine::Callback<Outcome
   std::string what = "destroy domain " + uuid.str();
   EmulatorHandle emulator;
   if (auto at = tracked_.find(uuid); at != tracked_.end()) emulator = at->second.emulator;
+  const bool alive_now = emulator && !emulator->dead();
   call<Done>(
       uuid.str() + "/destroy", what, emulator ? config_.destroy_limit : config_.boot_limit,
-      [what, uuid, emulator, directory = config_.pid_directory](const Connection& connection) -> Outcome {
+      [what, uuid, emulator, alive_now, directory = config_.pid_directory](const Connection& connection) -> Outcome {
+        if (alive_now && emulator->dead()) return Done{};  // by itself meanwhile; what came after it was not meant
         bool missing = false;
         Result<DomainHandle> found = find_domain(connection, uuid, &missing);
         if (!found && !missing) return Error{what + ": " + found.error()};
