@@ -174,22 +174,14 @@ void PacemakerCluster::request_fencing(const NodeName& node, const std::string& 
     return;
   }
   log_.write(engine::Log::Level::warning, "", "fencing of " + node + " is asked for: " + why);
-  const ProcessOrder order{{"stonith_admin", "--reboot", node, "--timeout=100", "--tag=migrationd"}, {}, fencing_limit};
-  run_process(loop_.get_executor(), order,
-              [weak = std::weak_ptr<int>(life_), order, done](Result<ProcessEnd> end) {
-                if (!weak.lock()) return;
-                if (!end.ok()) {
-                  done(Error{end.error()});
-                } else if (end.value().exit_status != 0) {
-                  done(Error{describe(order, end.value())});
-                } else {
-                  done(Done{});
-                }
-              });
+  carry_out({{"stonith_admin", "--reboot", node, "--timeout=100", "--tag=migrationd"}, {}, fencing_limit}, std::move(done));
 }
 
 void PacemakerCluster::clean_up(const std::string& resource, engine::Callback<Outcome> done) {
-  const ProcessOrder order{{"crm_resource", "--cleanup", "--resource", resource, "--node", settings_.self}, {}, query_limit};
+  carry_out({{"crm_resource", "--cleanup", "--resource", resource, "--node", settings_.self}, {}, query_limit}, std::move(done));
+}
+
+void PacemakerCluster::carry_out(const ProcessOrder& order, engine::Callback<Outcome> done) {
   run_process(loop_.get_executor(), order, [weak = std::weak_ptr<int>(life_), order, done](Result<ProcessEnd> end) {
     if (!weak.lock()) return;
     if (!end.ok()) {

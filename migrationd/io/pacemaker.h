@@ -15,6 +15,7 @@
 #include "migrationd/io/cluster-source.h"
 #include "migrationd/io/corosync.h"
 #include "migrationd/io/fd.h"
+#include "migrationd/io/process.h"
 
 namespace migrationd::io {
 
@@ -48,6 +49,8 @@ class PacemakerCluster : public ClusterSource {
   void viewed(const CorosyncView& view);
   void watch_cib();
   void read_watch();
+  /// Runs a program of the cluster manager's; ok when it ends with 0.
+  void carry_out(const ProcessOrder& order, engine::Callback<Outcome> done);
 
   boost::asio::io_context& loop_;
   PacemakerSettings settings_;
