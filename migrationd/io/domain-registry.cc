@@ -104,17 +104,20 @@ bool same_view(const DomainView& a, const DomainView& b) {
 void DomainRegistry::lost() { fresh_ = false; }
 
 std::set<DomainUuid> DomainRegistry::listed(const std::set<DomainUuid>& uuids) {
-  for (const DomainUuid& uuid : uuids) {
-    Entry& entry = entries_[uuid];
-    if (entry.listed) continue;
-    entry = {};
-    entry.listed = true;
-    entry.unreadable = "its state isn't read yet";
-  }
+  for (const DomainUuid& uuid : uuids) sighted(uuid);
   std::set<DomainUuid> to_read;
   for (const auto& [uuid, entry] : entries_)
     if (entry.listed) to_read.insert(uuid);
   return to_read;
+}
+
+void DomainRegistry::sighted(const DomainUuid& uuid) {
+  Entry& entry = entries_[uuid];
+  entry.doubted = false;
+  if (entry.listed) return;
+  entry = {};
+  entry.listed = true;
+  entry.unreadable = "its state isn't read yet";
 }
 
 void DomainRegistry::complete(Instant now) {
@@ -128,24 +131,33 @@ void DomainRegistry::set(const DomainUuid& uuid, const DomainFacts& facts, Alive
   entry.facts = facts;
   entry.unreadable.clear();
   entry.end_seen = false;
+  entry.doubted = false;
   entry.alive = std::move(alive);
 }
 
 void DomainRegistry::vanished(const DomainUuid& uuid, Instant now) {
   auto at = entries_.find(uuid);
   if (at == entries_.end() || !at->second.listed) return;
+  if (at->second.doubted) {
+    entries_.erase(at);
+    return;
+  }
   at->second.listed = false;
   at->second.vanished_at = now;
 }
 
 void DomainRegistry::unreadable(const DomainUuid& uuid, const std::string& why) {
-  auto at = entries_.find(uuid);
-  if (at != entries_.end() && at->second.listed) at->second.unreadable = why;
+  auto [at, added] = entries_.try_emplace(uuid);
+  Entry& entry = at->second;
+  if (added) entry.doubted = true;
+  entry.listed = true;
+  entry.unreadable = why;
 }
 
 void DomainRegistry::stopped(const DomainUuid& uuid, int detail, Instant now) {
   auto at = entries_.find(uuid);
   if (at == entries_.end()) return;
+  at->second.doubted = false;
   vanished(uuid, now);
   // A guest of Xen that reboots is reported as stopped (shutdown or crashed) and starts again by itself.
   bool may_be_reboot = detail == VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN || detail == VIR_DOMAIN_EVENT_STOPPED_CRASHED;

@@ -66,8 +66,10 @@ class DomainRegistry {
   void set(const DomainUuid& uuid, const DomainFacts& facts, Alive alive);
   /// libvirt doesn't list it (any more).
   void vanished(const DomainUuid& uuid, Instant now);
-  /// It couldn't be read: unknown until it can.
+  /// It couldn't be read: unknown until it can, also when it was not known before.
   void unreadable(const DomainUuid& uuid, const std::string& why);
+  /// A lifecycle event says that it is active: unknown until it is read.
+  void sighted(const DomainUuid& uuid);
   /// A lifecycle event Stopped with this detail was seen.
   void stopped(const DomainUuid& uuid, int detail, Instant now);
   /// An emulator that libvirt doesn't list is alive.
@@ -86,6 +88,7 @@ class DomainRegistry {
  private:
   struct Entry {
     bool listed = false;
+    bool doubted = false;  ///< only listed because it couldn't be read: libvirt has never named it
     std::optional<DomainFacts> facts;
     std::string unreadable;
     bool end_seen = false;

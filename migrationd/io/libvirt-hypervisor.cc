@@ -237,6 +237,7 @@ void LibvirtHypervisor::audit() {
 void LibvirtHypervisor::on_event(const DomainEvent& event) {
   if (event.kind == DomainEvent::Kind::lifecycle) {
     log_.write(Level::debug, event.name, "libvirt event " + lifecycle_text(event.event, event.detail));
+    if (event.event == VIR_DOMAIN_EVENT_STARTED) registry_.sighted(event.uuid);
     if (event.event == VIR_DOMAIN_EVENT_STOPPED) registry_.stopped(event.uuid, event.detail, now());
   }
   if (auto jobs = jobs_.find(event.uuid); jobs != jobs_.end())
@@ -304,6 +305,7 @@ Result<LibvirtHypervisor::Reading> LibvirtHypervisor::read_domain(const Connecti
   if (!reading.emulator || reading.emulator->dead()) {
     Result<EmulatorHandle> process = Emulator::find(pid_directory, reading.facts.name, uuid);
     reading.emulator = process ? process.value() : nullptr;
+    reading.no_emulator = "libvirt says that it is active, but its emulator isn't found" + (process ? "" : ": " + process.error());
   }
   return reading;
 }
@@ -326,7 +328,9 @@ void LibvirtHypervisor::apply(const DomainUuid& uuid, const Result<Reading>& res
   EmulatorHandle emulator = reading.emulator;
   if (config_.uri.starts_with("qemu") && (!emulator || emulator->dead())) {
     // libvirt looks after a killed emulator every 200 ms; until it noticed the end, its word is of the past.
-    unreadable_.insert(uuid);
+    std::string why = emulator ? "its emulator has ended, and libvirt hasn't said how" : reading.no_emulator;
+    if (unreadable_.insert(uuid).second) log_.write(Level::debug, reading.facts.name, why);
+    registry_.unreadable(uuid, why);
     read_again_later();
     return;
   }

@@ -81,6 +81,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
     bool gone = false;  ///< libvirt has no such active domain
     DomainFacts facts;
     EmulatorHandle emulator;
+    std::string no_emulator;  ///< why there is none
   };
   struct Tracked {
     EmulatorHandle emulator;

@@ -53,6 +53,46 @@ TEST_CASE("registry: a listed domain that isn't read yet, or can't be, is unknow
   CHECK(node.registry.look(vm, at(0)).detail == "hangs");
 }
 
+TEST_CASE("registry: a domain that was just started, or can't be read the first time, isn't absent") {
+  DomainRegistry registry;
+  registry.listed({});
+  registry.complete(at(0));
+  SUBCASE("started") {
+    registry.sighted(vm);
+    CHECK(registry.look(vm, at(1)).here == Here::unknown);
+    registry.stopped(vm, VIR_DOMAIN_EVENT_STOPPED_FAILED, at(2));
+    CHECK(registry.look(vm, at(3)).here == Here::absent);
+  }
+  SUBCASE("not readable") {
+    registry.unreadable(vm, "its emulator isn't found");
+    CHECK(registry.look(vm, at(1)).here == Here::unknown);
+    CHECK(registry.look(vm, at(1)).detail == "its emulator isn't found");
+    CHECK(registry.all(at(1)).contains(vm));
+    registry.vanished(vm, at(2));  // it was never there: nothing that could be rebooting
+    CHECK(registry.look(vm, at(2)).here == Here::absent);
+  }
+  SUBCASE("not readable, then it ends") {
+    registry.unreadable(vm, "its emulator isn't found");
+    registry.stopped(vm, VIR_DOMAIN_EVENT_STOPPED_DESTROYED, at(2));
+    CHECK(registry.look(vm, at(2)).here == Here::absent);
+  }
+  SUBCASE("not readable, then it is") {
+    registry.unreadable(vm, "its emulator isn't found");
+    registry.set(vm, {.name = "vm1", .state = VIR_DOMAIN_RUNNING, .reason = VIR_DOMAIN_RUNNING_BOOTED}, [] { return true; });
+    CHECK(registry.look(vm, at(1)).here == Here::running);
+    registry.vanished(vm, at(2));
+    CHECK(registry.look(vm, at(3)).here == Here::unknown);
+  }
+  SUBCASE("started again while its end is still doubted") {
+    registry.set(vm, {.name = "vm1", .state = VIR_DOMAIN_RUNNING, .reason = VIR_DOMAIN_RUNNING_BOOTED}, nullptr);
+    registry.vanished(vm, at(2));
+    registry.unreadable(vm, "hangs");
+    CHECK(registry.look(vm, at(100000)).here == Here::unknown);
+    registry.vanished(vm, at(100000));
+    CHECK(registry.look(vm, at(100001)).here == Here::unknown);
+  }
+}
+
 TEST_CASE("registry: vanished without a seen end is absent after five seconds only") {
   Running node;
   node.alive = false;
