@@ -180,7 +180,7 @@ class Probe : public engine::HypervisorListener {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc > 1 && std::string(argv[1]) == "--direct") return io::direct_main(argc - 2, argv + 2);
+  if (argc > 1 && std::string(argv[1]) == "--direct") return io::direct_main(argc - 2, argv + 2, {});
   std::string state_dir = "/var/lib/migrationd";
   for (int i = 1; i < argc; ++i)
     if (std::string word = argv[i]; word.rfind("--state=", 0) == 0) state_dir = word.substr(8);
