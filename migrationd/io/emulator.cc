@@ -122,6 +122,13 @@ Result<std::shared_ptr<Emulator>> Emulator::inspect(pid_t pid, const std::option
   return emulator;
 }
 
+Result<std::shared_ptr<Emulator>> Emulator::find_by_uuid(const std::string& directory, const DomainUuid& uuid) {
+  auto all = find_all(directory);
+  if (!all) return Error{all.error()};
+  auto at = all.value().find(uuid);
+  return at == all.value().end() ? std::shared_ptr<Emulator>() : at->second;
+}
+
 Result<std::shared_ptr<Emulator>> Emulator::find(const std::string& directory, const std::string& name, const DomainUuid& uuid) {
   if (name.empty() || name.find('/') != std::string::npos || name.find('\0') != std::string::npos)
     return std::shared_ptr<Emulator>();  // libvirt starts no QEMU under such a name
@@ -133,7 +140,8 @@ Result<std::shared_ptr<Emulator>> Emulator::find(const std::string& directory, c
   struct stat status;
   if (::fstatat(where.get(), (name + ".pid").c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0) {
     // A name too long for a file name has no pid file either; libvirt then refuses to start the domain.
-    if (errno == ENOENT || errno == ENAMETOOLONG) return std::shared_ptr<Emulator>();
+    if (errno == ENAMETOOLONG) return std::shared_ptr<Emulator>();
+    if (errno == ENOENT) return find_by_uuid(directory, uuid);
     return Error{errno_text("look at " + directory + "/" + name + ".pid")};
   }
   Result<std::string> text = read_at(where.get(), name + ".pid", 64);

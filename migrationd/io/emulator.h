@@ -25,8 +25,9 @@ inline constexpr const char* libvirt_pid_directory = "/run/libvirt/qemu";
 
 class Emulator {
  public:
-  /// The emulator that DIRECTORY/NAME.pid names, if it is alive and carries `uuid`. Null: proven that this pid
-  /// file names no living emulator of the domain (no file, dead process, or a process that is something else).
+  /// The emulator that DIRECTORY/NAME.pid names, if it is alive and carries `uuid`; without such a file the one that
+  /// any other names, because libvirt writes <, >, &, ' and " of a name as XML does. Null: proven that no pid file
+  /// names a living emulator of the domain (no file, dead process, or a process that is something else).
   /// Error: it can't be told (unreadable directory, file or /proc entry).
   static Result<std::shared_ptr<Emulator>> find(const std::string& directory, const std::string& name, const DomainUuid& uuid);
   /// All living emulators that pid files of DIRECTORY name, by the UUID on their command line. A missing
@@ -48,6 +49,7 @@ class Emulator {
   Outcome end(Milliseconds gentle, Milliseconds hard) const;
 
  private:
+  static Result<std::shared_ptr<Emulator>> find_by_uuid(const std::string& directory, const DomainUuid& uuid);
   static Result<std::shared_ptr<Emulator>> inspect(pid_t pid, const std::optional<DomainUuid>& wanted);
   pid_t pid_ = 0;
   Fd pidfd_;

@@ -317,10 +317,10 @@ void LibvirtHypervisor::apply(const DomainUuid& uuid, const Result<Reading>& res
     read_again_later();
     return;
   }
-  unreadable_.erase(uuid);
   const Reading& reading = result.value();
   tracked_[uuid].emulator = reading.emulator;
   if (reading.gone) {
+    unreadable_.erase(uuid);
     registry_.vanished(uuid, now());
     settle_later();
     return;
@@ -334,6 +334,7 @@ void LibvirtHypervisor::apply(const DomainUuid& uuid, const Result<Reading>& res
     read_again_later();
     return;
   }
+  unreadable_.erase(uuid);
   registry_.set(uuid, reading.facts, emulator ? DomainRegistry::Alive([emulator] { return !emulator->dead(); }) : nullptr);
 }
 
