@@ -24,6 +24,22 @@ def case_standby_pushes_it_live():
     one_writer(lab)
 
 
+def case_watch_shows_how_far_a_migration_is():
+    lab.nodes[0].run("crm_resource -r vm1 --set-parameter migration_speed --parameter-value 8")  # MiB/s: it takes its time
+    wait_settled(lab)
+    source, destination = on(lab)
+    watch = source.run("migrationctl watch >/run/watch.out 2>&1 </dev/null & echo $!").stdout.strip()
+    kept_live(measured(lab, "vm1", lambda: (standby(lab, source), wait_on(lab, destination))))
+    source.run(f"kill {watch}")
+    way = f"vm1: migration {source.name} -> {destination.name}: "
+    lines = [line for line in source.read("/run/watch.out").splitlines() if way in line and "% done" in line]
+    check(len(lines) >= 2, f"watch said of the migration's progress only {lines}")
+    check(any("8 MiB/s" in line or "7 MiB/s" in line for line in lines), f"the limited rate is not shown: {lines}")
+    unstandby(lab, source)
+    lab.nodes[0].run("crm_resource -r vm1 --delete-parameter migration_speed")
+    wait_settled(lab)
+
+
 def case_a_stop_becomes_an_offer_that_is_pulled_live():
     """Without allow-migrate Pacemaker stops and starts: that is what the product is for."""
     lab.nodes[0].run("crm_resource -r vm1 --meta -p allow-migrate -v false")
