@@ -139,6 +139,8 @@ OrderReply Engine::monitor(const Order& order) {
     case handoff::Monitor::failed:
       return {OcfCode::error, "the domain is " + (view.detail.empty() ? std::string("stopped") : view.detail)};
     case handoff::Monitor::unknown:
+      // libvirt is restarted or upgraded now and then; a failed monitor would restart a healthy domain for that.
+      if (state.phase == Phase::held && view.lives_on) return {OcfCode::success, ""};
       return {OcfCode::error, "can't tell whether the domain runs: the hypervisor does not answer (is libvirtd up?)"};
   }
   return {OcfCode::error, ""};

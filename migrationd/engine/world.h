@@ -45,6 +45,9 @@ struct DomainView {
   handoff::Here here = handoff::Here::unknown;
   bool healthy = false;            ///< running, and neither crashed, panicked nor stopped by an I/O error
   bool job = false;                ///< a migration job is active here (as source)
+  /// `here` is unknown for the one reason that the hypervisor is silent: when it last spoke the domain ran and was
+  /// healthy, and its emulator's process is alive still. Proof enough for a monitor, for nothing else.
+  bool lives_on = false;
   std::uint64_t memory_kib = 0;
   std::string detail;              ///< the state in words, such as "paused (I/O error)"
 };

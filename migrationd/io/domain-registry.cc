@@ -179,6 +179,9 @@ DomainView DomainRegistry::view(const Entry& entry, Instant now) const {
   }
   if (!fresh_) {
     view.detail = "libvirt doesn't answer";
+    if (!entry.listed || !entry.facts || !entry.unreadable.empty() || !entry.alive || !entry.alive()) return view;
+    DomainView last = view_of(*entry.facts);
+    view.lives_on = last.here == Here::running && last.healthy;
     return view;
   }
   if (entry.listed) {

@@ -93,6 +93,23 @@ TEST_CASE("registry: a domain that was just started, or can't be read the first 
   }
 }
 
+TEST_CASE("registry: while libvirt is away a healthy domain lives on for as long as its emulator does") {
+  Running node;
+  CHECK_FALSE(node.registry.look(vm, at(0)).lives_on);  // libvirt answers
+  node.registry.lost();
+  CHECK(node.registry.look(vm, at(0)).here == Here::unknown);
+  CHECK(node.registry.look(vm, at(0)).lives_on);
+  node.alive = false;
+  CHECK_FALSE(node.registry.look(vm, at(0)).lives_on);
+  SUBCASE("not so one that was not healthy, or never read") {
+    node.alive = true;
+    node.registry.set(vm, {.name = "vm1", .state = VIR_DOMAIN_PAUSED, .reason = VIR_DOMAIN_PAUSED_IOERROR}, [] { return true; });
+    CHECK_FALSE(node.registry.look(vm, at(0)).lives_on);
+    node.registry.unreadable(vm, "hangs");
+    CHECK_FALSE(node.registry.look(vm, at(0)).lives_on);
+  }
+}
+
 TEST_CASE("registry: vanished without a seen end is absent after five seconds only") {
   Running node;
   node.alive = false;
