@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import guest_image, heartbeat, pacemaker
+from . import guest_image, heartbeat, machine_disk, pacemaker
 from .errors import LabError, run
 from .layout import GUEST_FILES, GUEST_XML, LAB_ROOT, address, host_uuid
 
@@ -89,6 +89,8 @@ def make_node_disk(settings, node):
         pacemaker.configure(settings, disk)
     elif settings.stack == "heartbeat":
         heartbeat.configure(settings, node, disk)
+    if node in settings.machines:
+        machine_disk.configure(settings, node, disk)
 
 
 def _make_var(var):

@@ -48,7 +48,7 @@ def build():
     """Makes kernel and initramfs in the cache where they are missing or older than their sources."""
     with cache_lock():
         if not (cache_folder() / "vmlinuz").exists() or not (cache_folder() / "modules/order").exists():
-            _fetch_kernel()
+            fetch_kernel(cache_folder(), MODULES)
         wanted = digest(SOURCES / "init", SOURCES / "guestd.c", Path("/bin/busybox"),
                         cache_folder() / "modules/order", cache_folder() / "vmlinuz")
         stamp = cache_folder() / "initrd.digest"
@@ -57,8 +57,10 @@ def build():
             stamp.write_text(wanted)
 
 
-def _fetch_kernel():
-    """The metapackage names the kernel of the day."""
+def fetch_kernel(folder, wanted):
+    """The kernel as folder/vmlinuz, those of the wanted modules that are not built in and what they need as
+    folder/modules/NAME.ko, and the order to load them in as folder/modules/order. The metapackage names the kernel of
+    the day."""
     depends = run(["apt-cache", "depends", "linux-image-cloud-amd64"]).stdout
     found = re.search(r"Depends: (linux-image-\S+-cloud-amd64)$", depends, re.M)
     if not found:
@@ -70,15 +72,24 @@ def _fetch_kernel():
         (package,) = Path(tmp).glob("*.deb")
         run(["dpkg-deb", "-x", package, f"{tmp}/root"], timeout=120)
         (kernel,) = Path(tmp, "root/boot").glob("vmlinuz-*")
-        modules = cache_folder() / "modules"
+        (release,) = Path(tmp, "root/lib/modules").iterdir()
+        run(["depmod", "-b", f"{tmp}/root", release.name], timeout=120)
+        modules = folder / "modules"
         shutil.rmtree(modules, ignore_errors=True)
-        modules.mkdir()
-        have = {m.stem: m for m in Path(tmp, "root/lib/modules").rglob("*.ko")}
-        for module in MODULES:
+        modules.mkdir(parents=True)
+        needs = {}
+        for line in (release / "modules.dep").read_text().splitlines():
+            path, _, rest = line.partition(":")
+            needs[Path(path).stem.replace("-", "_")] = [Path(p).stem.replace("-", "_") for p in rest.split()]
+        have = {path.stem.replace("-", "_"): path for path in release.rglob("*.ko")}
+        order = []
+        for module in wanted:
             if module in have:  # else it is built in
-                shutil.copy(have[module], modules / f"{module}.ko")
-        shutil.copy(kernel, cache_folder() / "vmlinuz")
-        (modules / "order").write_text("\n".join(m for m in MODULES if m in have) + "\n")
+                order += [m for m in [*reversed(needs[module]), module] if m not in order]
+        for module in order:
+            shutil.copy(have[module], modules / f"{module}.ko")
+        shutil.copy(kernel, folder / "vmlinuz")
+        (modules / "order").write_text("\n".join(order) + "\n")
 
 
 def _build_initramfs():
@@ -90,7 +101,7 @@ def _build_initramfs():
             raise LabError("the guest needs a static /bin/busybox: run lab/install-packages lab")
         part = cache_folder() / "initrd.part"
         with open(part, "wb") as out:
-            archive = _Cpio(out)
+            archive = Cpio(out)
             for folder in ("bin", "dev", "etc", "modules", "proc", "sys"):
                 archive.add(folder, 0o040755)
             archive.add("dev/console", 0o020600, device=(5, 1))
@@ -103,7 +114,7 @@ def _build_initramfs():
         part.rename(cache_folder() / "initrd")
 
 
-class _Cpio:
+class Cpio:
     """Writes the kernel's "newc" archive format, uncompressed: unpacking costs an emulated guest more than reading."""
 
     def __init__(self, out):

@@ -17,118 +17,18 @@ import threading
 import time
 from pathlib import Path
 
-from . import disks, guest_image, heartbeat, pacemaker, witness
+from . import disks, guest_image, heartbeat, machine_image, pacemaker, witness
 from .errors import LabError, run
 from .guests import Guest
-from .layout import LAB_ROOT, Settings, address, check_labs_folder, labs_folder
-from .namespaces import Process, enter_argv, members, wait_until
-
-ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
-READY_TIMEOUT = 120  # seconds; a busy machine with an emulator is slow
-
-
-class Host:
-    """A member of the lab in whose namespaces commands can be run."""
-
-    kinds = "np"
-
-    def __init__(self, lab, name):
-        self.lab, self.name, self.address = lab, name, address(name)
-
-    def __repr__(self):
-        return self.name
-
-    @property
-    def record(self):
-        return self.lab.folder / f"{self.name}.json"
-
-    @property
-    def process(self):
-        """Its first process, or None while it is off."""
-        found = self.lab.read_record(self.record)
-        return found if found and found.alive() else None
-
-    def argv(self, command, terminal="dumb"):
-        """The command line that runs `command` (a list, or a text for sh) inside, from outside."""
-        process = self.process
-        if not process:
-            raise LabError(f"{self.name} of lab {self.lab.name!r} is off: lab/lab boot {self.name}")
-        command = ["sh", "-c", command] if isinstance(command, str) else command
-        return enter_argv(process.pid, self.kinds, ["/usr/bin/env", "-i", *ENVIRONMENT, f"TERM={terminal}", *command])
-
-    def run(self, command, *, check=True, timeout=60, input=None):
-        """Runs it inside and returns the CompletedProcess (text); LabError when it fails or takes too long."""
-        shown = command if isinstance(command, str) else " ".join(map(str, command))
-        return run(self.argv(command), check=check, timeout=timeout, input=input, what=f"on {self.name}: {shown}")
-
-    def popen(self, command, **kwargs):
-        return subprocess.Popen(self.argv(command), **kwargs)
-
-
-class Node(Host):
-    kinds = "muinpC"
-
-    @property
-    def record(self):
-        return self.lab.settings.node_folder(self.name) / "node.json"
-
-    @property
-    def on(self):
-        return self.process is not None
-
-    @property
-    def boot_id(self):
-        return self.run(["cat", "/proc/sys/kernel/random/boot_id"]).stdout.strip()
-
-    @property
-    def booted(self):
-        """Whether all it starts at boot is started."""
-        try:
-            done = self.run(["cat", "/run/migrationd-lab/booted"], check=False)
-        except LabError:  # off
-            return False
-        if done.returncode == 0 and done.stdout.strip() != "0":
-            raise LabError(f"{self.name} could not start its services: see {self.console} and lab/lab enter "
-                           f"{self.name}")
-        return done.returncode == 0
-
-    @property
-    def console(self):
-        return self.lab.settings.node_folder(self.name) / "console.log"
-
-    def wait_booted(self, timeout=READY_TIMEOUT):
-        last_on = time.monotonic()
-
-        def booted():
-            nonlocal last_on
-            if self.on:
-                last_on = time.monotonic()
-                return self.booted
-            if time.monotonic() > last_on + 3:  # more than a power cycle
-                raise LabError(f"{self.name} is off and does not boot: see {self.console}")
-            return False
-        wait_until(booted, timeout, f"boot of {self.name} (see {self.console})")
-
-    def write(self, path, text, mode=0o644):
-        """A file on the node, whole or not at all."""
-        self.run(["sh", "-c", 'mkdir -p "${1%/*}" && cat >"$1.part" && chmod "$2" "$1.part" && mv "$1.part" "$1"', "sh",
-                  path, f"{mode:o}"], input=text)
-
-    def read(self, path):
-        return self.run(["cat", path]).stdout
-
-    def service(self, verb, unit):
-        """systemctl of the node (lab/node/systemctl): start, stop, restart, kill, is-active."""
-        return self.run(["systemctl", verb, unit], check=verb not in ("is-active", "status"), timeout=180)
-
-    def virsh(self, *words, check=True, timeout=120):
-        return self.run(["virsh", *words], check=check, timeout=timeout)
+from .hosts import Host, Machine, Node
+from .layout import LAB_ROOT, Settings, check_labs_folder, labs_folder
+from .namespaces import Process, members, wait_until
 
 
 class Lab:
     def __init__(self, settings):
         self.settings, self.name, self.folder = settings, settings.name, settings.folder
-        self.nodes = [Node(self, name) for name in settings.node_names]
+        self.nodes = [(Machine if name in settings.machines else Node)(self, name) for name in settings.node_names]
         self.guests = [Guest(self, name) for name in settings.guest_names]
         self.storage, self.client = Host(self, "storage"), Host(self, "client")
 
@@ -162,7 +62,8 @@ class Lab:
         (with keep: what failed is left for a look, and for down()).
 
         settings: as layout.Settings (name, stack, nodes, guests, guest_memory, fencing, install: folder or
-        {node: folder}, haresources). Without a cluster stack the guests are started: vm1 on node1, vm2 on node2 ...
+        {node: folder}, machines: {node: kind}, haresources). Without a cluster stack the guests are started: vm1 on
+        node1, vm2 on node2 ...
         """
         if os.geteuid() != 0:
             raise LabError("a lab needs root: it makes namespaces, mounts and a bridge of its own")
@@ -186,7 +87,11 @@ class Lab:
         try:
             progress("guest image")
             guest_image.build()
-            settings.accel = guest_image.accelerator()
+            if settings.machines:
+                progress("kernel of the machines")
+                machine_image.build()
+            # Whether KVM works in a machine is not known.
+            settings.accel = "tcg" if settings.machines else guest_image.accelerator()
             settings.save()
             progress(f"disks (guests run under {settings.accel})")
             for folder in ("control", "layers/lab", "nodes"):
@@ -252,14 +157,15 @@ class Lab:
         if errors:
             raise errors[0]
 
-    def wait_ready(self, timeout=READY_TIMEOUT, progress=lambda text: None):
+    def wait_ready(self, timeout=None, progress=lambda text: None):
         """Until every node has booted and the cluster, if there is one, has formed."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + (timeout or max(node.boot_timeout for node in self.nodes))
         for node in self.nodes:
             node.wait_booted(max(1, deadline - time.monotonic()))
         progress(f"nodes booted; stack: {self.settings.stack}")
         if self.settings.stack == "pacemaker":
-            wait_until(lambda: pacemaker.ready(self.nodes[0], self.settings), max(1, deadline - time.monotonic()),
+            # The last node: crm_mon is slow on a machine, and machines come first.
+            wait_until(lambda: pacemaker.ready(self.nodes[-1], self.settings), max(1, deadline - time.monotonic()),
                        lambda: f"Pacemaker with all of {self.nodes} online", interval=0.2)
         elif self.settings.stack == "heartbeat":
             for node in self.nodes:

@@ -9,9 +9,10 @@ Every lab uses the same inner names and addresses: each has a network of its own
         rack.log            what the rack did
         control/            unix sockets: "rack" for us, one per node for its power switch
         layers/             what lies over the machine's /usr and /etc on each node: ours, then --install
-        nodes/NODE/         a node's disk (etc, var, usr, root), its console.log, its node.json while it is up
+        nodes/NODE/         a node's disk (etc, var, usr, root), its console.log, its node.json while it is up; of a
+                            machine also kernel.log, journal.log and the socket of its agent
         storage/            the guests' disks, witness.jsonl
-    FOLDER/cache/           the guest's kernel and initramfs, whether KVM works
+    FOLDER/cache/           the guest's kernel and initramfs, whether KVM works; cache/machine: those of machines
 """
 
 import hashlib
@@ -27,6 +28,7 @@ from .errors import LabError
 
 LAB_ROOT = Path(__file__).resolve().parent.parent  # the lab/ folder of the source tree
 STACKS = ("pacemaker", "heartbeat", "none")
+MACHINES = ("libvirtd", "virtqemud")  # what a machine has of libvirt: see machine_disk.py
 SUBNET = "10.77.0"
 STORAGE_ADDRESS = f"{SUBNET}.2"
 CLIENT_ADDRESS = f"{SUBNET}.3"
@@ -58,7 +60,8 @@ def cache_folder():
 @dataclass
 class Settings:
     """A lab as it was asked for. install: the layers by node name, "*" for all nodes. haresources: the lines of that
-    file under Heartbeat, such as "node1 migrationd::vm1"."""
+    file under Heartbeat, such as "node1 migrationd::vm1". machines: the nodes with a kernel and a systemd of their own,
+    as {"node1": "libvirtd"}; see MACHINES, "-without-machined" may follow."""
 
     name: str = "lab"
     stack: str = "pacemaker"
@@ -68,6 +71,7 @@ class Settings:
     fencing: bool = True
     install: dict = field(default_factory=dict)
     haresources: list = field(default_factory=list)
+    machines: dict = field(default_factory=dict)
     accel: str = "tcg"
 
     def check(self):
@@ -86,6 +90,13 @@ class Settings:
                 raise LabError(f"--install for {node}: this lab's nodes are {', '.join(self.node_names)}")
             if not Path(folder).is_dir():
                 raise LabError(f"--install {folder}: no such folder; make install DESTDIR={folder} first")
+
+        for node, kind in self.machines.items():
+            if node not in self.node_names or kind.removesuffix("-without-machined") not in MACHINES:
+                raise LabError(f"machine {node}={kind}: nodes are {', '.join(self.node_names)}; kinds are "
+                               f"{', '.join(MACHINES)}, -without-machined may follow")
+        if self.machines and self.stack == "heartbeat":
+            raise LabError("a machine knows the stack pacemaker only")
 
     @property
     def folder(self):

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from . import namespaces as ns
-from . import network, storage
+from . import machine, network, storage
 from .errors import LabError, run
 from .layout import GUEST_FILES, POWER_SOCKET, Settings, cache_folder
 from .rack import NODE_OFF, NODE_REBOOTED
@@ -58,7 +58,8 @@ def run_node(settings, name, fd, boot_id):
         for end in (*host_pid, *rack_pid):
             os.close(end)
         mount_all(settings, name, boot_id)
-        network.address_of_node(name)
+        if name not in settings.machines:
+            network.address_of_node(name)
         # The lab's environment ends here.
         os.environ.pop("PYTHONPATH", None)
         sys.exit(1 if ns.reap_forever(lambda: boot(settings, name)) else run_for_ever())
@@ -96,11 +97,15 @@ def mount_all(settings, name, boot_id):
     # The lab's folder may lie below any of what is mounted over now: hold on to it.
     power, root, var = (f"/proc/self/fd/{os.open(p, os.O_PATH)}"
                         for p in (settings.folder / "control" / name, disk / "root", disk / "var"))
+    is_machine = name in settings.machines
+    machine_folders = machine.hold_folders(disk) if is_machine else None
     ns.bind(cache_folder(), disk / "var" / GUEST_FILES.relative_to("/var"), read_only=True)
     ns.mount("tmpfs", "/run", "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, "mode=755")
     RUN.mkdir()
     POWER_SOCKET.touch()
     ns.bind(power, POWER_SOCKET)
+    if is_machine:
+        machine.bind_folders(machine_folders)
     ns.bind(root, "/root")
     ns.bind(var, "/var")
     ns.mount("tmpfs", "/tmp", "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, "mode=1777")
@@ -156,6 +161,8 @@ def mount_proc(boot_id):
 
 def boot(settings, name):
     """Runs once, as a child of the node's pid 1; what it starts stays."""
+    if name in settings.machines:
+        machine.run(name)
     if os.fork() == 0:
         watch_sysrq()
     make_runtime_folders()
