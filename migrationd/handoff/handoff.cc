@@ -162,7 +162,14 @@ void Stepper::on(const event::Note& e) {
     return;
   }
   const bool ours_is_older = holder.epoch > s_.epoch || (holder.epoch == s_.epoch && holder.node < cluster_.self);
-  if (ours_is_older && (s_.phase == Phase::held || s_.phase == Phase::offered) && !nothing_here()) conflict(holder);
+  if (ours_is_older && (s_.phase == Phase::held || s_.phase == Phase::offered) && !nothing_here()) {
+    if (here(Here::unknown) && holder.epoch > s_.epoch) {  // as a rule ours has long ended, and the record is old
+      if (holder.epoch > s_.noted.epoch) s_.noted = holder;
+      best_effort();
+      return;
+    }
+    conflict(holder);
+  }
   if (holder.epoch > s_.epoch) s_.epoch = holder.epoch;
   const bool news = holder.epoch > s_.noted.epoch;
   if (news || (holder.epoch == s_.noted.epoch && holder.node == s_.noted.node)) {
@@ -172,7 +179,13 @@ void Stepper::on(const event::Note& e) {
   if (news) held_later_than_known(holder.node);
 }
 
+/// A holder with a larger epoch was heard of while nobody could tell what runs here.
+bool Stepper::superseded() const {
+  return s_.noted.epoch > s_.epoch && s_.noted.node != cluster_.self && !here(Here::unknown) && !nothing_here();
+}
+
 void Stepper::on(const event::HereChanged&) {
+  if ((s_.phase == Phase::held || s_.phase == Phase::offered) && superseded()) return on(event::Note{s_.noted});
   switch (s_.phase) {
     case Phase::held:
       if (s_.due == Due::resume && here(Here::paused)) act(action::Resume{});
@@ -242,6 +255,7 @@ void Stepper::on(const event::Recovered&) {
       send_withdraws();
       return;
     case Phase::held:
+      if (superseded()) return on(event::Note{s_.noted});
       if (here(Here::running)) s_.due = Due::nothing;
       if (here(Here::paused)) {
         if (s_.due == Due::resume) act(action::Resume{});
@@ -254,6 +268,7 @@ void Stepper::on(const event::Recovered&) {
       if (s_.due == Due::nothing) act(action::SendNote{s_.epoch});
       return;
     case Phase::offered:
+      if (superseded()) return on(event::Note{s_.noted});
       if (nothing_here()) {
         enter_gone();
         best_effort();

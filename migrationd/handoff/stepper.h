@@ -105,6 +105,7 @@ class Stepper {
   void say_gone(const event::Claim& e);
   std::string not_running() const;
   void conflict(const Holder& holder);
+  bool superseded() const;
 
   const Cluster& cluster_;
   const State& before_;

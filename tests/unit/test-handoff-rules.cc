@@ -214,6 +214,26 @@ TEST_CASE("handoff rules: two holders with the same epoch: exactly one of them e
   CHECK(bigger.next.phase == Phase::stopping);
 }
 
+TEST_CASE("handoff rules: what is held by an old record is not ended, nor its node fenced, before it is known to run") {
+  for (const State& before : {held(), offered()}) {
+    CAPTURE(to_string(before.phase));
+    const Step early = step(pair(), before, at(Here::unknown), event::Note{{"n2", "i2", {8}}});
+    CHECK(early.next.phase == before.phase);
+    CHECK_FALSE(find<action::ShutDown>(early));
+    CHECK_FALSE(alarms(early));
+    for (const Event& seen : {Event{event::HereChanged{}}, Event{event::Recovered{}}}) {
+      CAPTURE(to_string(seen));
+      const Step absent = step(pair(), early.next, at(Here::absent), seen);
+      CHECK_FALSE(find<action::ShutDown>(absent));
+      CHECK_FALSE(find<action::SendNote>(absent));
+      const Step runs = step(pair(), early.next, at(Here::running), seen);
+      CHECK(runs.next.phase == Phase::stopping);
+      CHECK(find<action::ShutDown>(runs));
+      CHECK(alarms(runs));
+    }
+  }
+}
+
 TEST_CASE("handoff rules: a note with a smaller epoch does not lower ours") {
   const Step s = step(pair(), gone({7}), at(Here::absent), event::Note{{"n2", "i2", {3}}});
   CHECK(s.next.epoch == Epoch{7});
