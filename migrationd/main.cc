@@ -141,6 +141,11 @@ Outcome Daemon::prepare() {
   // `--direct stop` and the dead-man hold it for a while; a second daemon holds it for good.
   auto lock = io::JournalLock::take(config_.state_dir);
   for (Milliseconds waited{0}; !lock.ok() && waited < lock_limit; waited += lock_retry) {
+    const auto holder = io::JournalLock::holder(config_.state_dir);
+    if (!holder.ok() || holder.value() == 0) {  // nobody to wait for: just released, or it can't be taken at all
+      lock = io::JournalLock::take(config_.state_dir);
+      break;
+    }
     if (waited.count() == 0) log_.write(engine::Log::Level::notice, "", lock.error() + "; waiting for it");
     std::this_thread::sleep_for(lock_retry);
     lock = io::JournalLock::take(config_.state_dir);

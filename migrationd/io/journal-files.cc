@@ -79,7 +79,10 @@ Result<Fd> open_lock(const std::string& state_dir) {
   Result<Fd> directory = open_private_directory(state_dir);
   if (!directory) return directory;
   Fd fd(::openat(directory.value().get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!fd) return Error{"can't open the lock " + state_dir + "/lock: " + errno_text(errno)};
+  if (!fd) {
+    return Error{"can't open the lock " + state_dir + "/lock: " + errno_text(errno) +
+                 "; the daemon must be able to write to its state directory"};
+  }
   return fd;
 }
 
