@@ -1,0 +1,200 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A fault in each phase of a hand-off: daemons, libvirtd and agents killed. Nobody sees two writers, and no guest is
+lost. (Nodes killed and links cut: test-faults-nodes.py.)"""
+
+import sys
+
+from faults_lab import (arrives, back_to_normal, boot_id_of, daemon_again, daemon_killed, libvirtd_again,
+                        libvirtd_killed, meta, migrating, move_over, move_to, op_timeout, said_since, since, slow,
+                        unharmed)
+from handoff_lab import add_vm, check, on, run, standby, up, wait_settled, wait_until, where
+
+lab = None
+# One change of the CIB: vm1 is to go to another node, and there its start waits for a slow one of something that has
+# nothing to do with it. So it stays offered for some seconds, and nobody claims it.
+GATE = """<configuration><resources>
+  <primitive id="gate" class="ocf" provider="pacemaker" type="Dummy">
+    <instance_attributes id="gate-p"><nvpair id="gate-sleep" name="op_sleep" value="4"/></instance_attributes>
+    <operations><op id="gate-start" name="start" interval="0" timeout="20"/></operations>
+  </primitive></resources><constraints>
+  <rsc_location id="wish" rsc="vm1" node="{to}" score="1000"/>
+  <rsc_location id="gate-there" rsc="gate" node="{to}" score="1000"/>
+  <rsc_order id="gate-first" first="gate" first-action="start" then="vm1" then-action="start" kind="Optional"
+             symmetrical="false"/></constraints></configuration>"""
+
+
+def case_first_start():
+    global lab
+    lab = up(stack="pacemaker")
+    add_vm(lab)
+    on(lab)
+
+
+def case_source_daemon_killed_while_offered():
+    meta(lab, "allow-migrate", "false")
+    source, destination = on(lab)
+    before, mark = boot_id_of(lab), since(source)
+    lab.nodes[0].run("cibadmin --modify --allow-create --scope configuration --xml-pipe",
+                     input=GATE.format(to=destination.name))
+    wait_until(lambda: said_since(source, mark, "stop succeeded"), 40, "the offer")
+    check(not said_since(source, mark, "migrating to"), "it was claimed too early for this test")
+    daemon_again(source, daemon_killed(source))
+    arrives(lab, destination)
+    unharmed(lab, before)
+    lab.nodes[0].run("crm configure delete gate-first gate-there wish; crm_resource -r gate --meta -p target-role "
+                     "-v Stopped; crm_resource --wait --timeout=30s; crm configure delete gate")
+    wait_settled(lab)
+
+
+def case_source_daemon_killed_during_a_pull():
+    source, destination = on(lab)
+    before = boot_id_of(lab)
+    with slow(lab, source):
+        standby(lab, source)
+        migrating(source)
+        daemon_again(source, daemon_killed(source))
+    arrives(lab, destination)
+    back_to_normal(lab)
+    unharmed(lab, before)
+
+
+def case_destination_daemon_killed_during_a_pull():
+    """Its start fails at once, and in standby there is nowhere else: moved by a wish, not by standby."""
+    source, destination = on(lab)
+    before = boot_id_of(lab)
+    with slow(lab, source):
+        move_to(lab, destination)
+        migrating(source)
+        daemon_again(destination, daemon_killed(destination))
+    unharmed(lab, before)
+    move_over(lab)
+
+
+def case_start_has_too_little_time_for_a_pull():
+    source, destination = on(lab)
+    before = boot_id_of(lab)
+    op_timeout(lab, "start", 5)
+    with slow(lab, source):
+        move_to(lab, destination)
+        wait_until(lambda: len(where(lab)) == 1 and "vm1" in lab.nodes[0].run(
+            "crm_mon -1 --exclude=all --include=failures").stdout, 60, "the failed start")
+        wait_settled(lab)
+        check(where(lab) == [source.name], f"vm1 runs on {where(lab)}")
+    op_timeout(lab, "start", 60)
+    move_over(lab)
+    unharmed(lab, before)
+    meta(lab, "allow-migrate", "true")
+
+
+def case_source_daemon_killed_during_a_push():
+    source, destination = on(lab)
+    before = boot_id_of(lab)
+    with slow(lab, source):
+        standby(lab, source)
+        migrating(source)
+        daemon_again(source, daemon_killed(source))
+    arrives(lab, destination)
+    back_to_normal(lab)
+    unharmed(lab, before)
+
+
+def case_destination_daemon_killed_during_a_push():
+    source, destination = on(lab)
+    before = boot_id_of(lab)
+    with slow(lab, source):
+        standby(lab, source)
+        migrating(source)
+        daemon_again(destination, daemon_killed(destination))
+    arrives(lab, destination)
+    back_to_normal(lab)
+    unharmed(lab, before)
+
+
+def case_source_daemon_killed_right_after_the_hand_off():
+    source, destination = on(lab)
+    before, mark = boot_id_of(lab), since(source)
+    standby(lab, source)
+    wait_until(lambda: said_since(source, mark, "-> given"), 60, "the hand-off", interval=0.02)
+    daemon_again(source, daemon_killed(source))
+    arrives(lab, destination)
+    back_to_normal(lab)
+    unharmed(lab, before)
+
+
+def case_destination_daemon_killed_right_after_the_hand_off():
+    source, destination = on(lab)
+    before, mark = boot_id_of(lab), since(destination)
+    standby(lab, source)
+    wait_until(lambda: said_since(destination, mark, "given", "claim -> held"), 60, "the hand-off", interval=0.02)
+    daemon_again(destination, daemon_killed(destination))
+    arrives(lab, destination)
+    back_to_normal(lab)
+    unharmed(lab, before)
+
+
+def case_libvirtd_killed_while_idle():
+    for node in lab.nodes:
+        before = boot_id_of(lab)
+        libvirtd_killed(node)
+        libvirtd_again(node)
+        unharmed(lab, before)
+
+
+def case_source_libvirtd_killed_during_a_migration():
+    source, destination = on(lab)
+    before = boot_id_of(lab)
+    with slow(lab, source):
+        standby(lab, source)
+        migrating(source)
+        libvirtd_killed(source)
+        libvirtd_again(source)
+    arrives(lab, destination)
+    back_to_normal(lab)
+    unharmed(lab, before)
+
+
+def case_destination_libvirtd_killed_during_a_migration():
+    source, destination = on(lab)
+    before = boot_id_of(lab)
+    with slow(lab, source):
+        standby(lab, source)
+        migrating(source)
+        libvirtd_killed(destination)
+        libvirtd_again(destination)
+    arrives(lab, destination)
+    back_to_normal(lab)
+    unharmed(lab, before)
+
+
+def case_migrate_to_has_too_little_time():
+    source, destination = on(lab)
+    before, mark = boot_id_of(lab), since(source)
+    op_timeout(lab, "migrate_to", 5)
+    with slow(lab, source):
+        standby(lab, source)
+        wait_until(lambda: said_since(source, mark, "migrate_to failed"), 60, "the failure of migrate_to")
+    arrives(lab, destination)
+    op_timeout(lab, "migrate_to", 60)
+    back_to_normal(lab)
+    unharmed(lab, before)
+
+
+def case_agent_killed_during_migrate_to():
+    source, destination = on(lab)
+    before = boot_id_of(lab)
+    with slow(lab, source):
+        standby(lab, source)
+        migrating(source)
+        source.run(["pkill", "-KILL", "-f", "VirtualDomain migrate_to"])
+    arrives(lab, destination)
+    back_to_normal(lab)
+    unharmed(lab, before)
+
+
+def case_down():
+    lab.down()
+
+
+if __name__ == "__main__":
+    sys.exit(run(globals()))
