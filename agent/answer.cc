@@ -12,6 +12,9 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
+#include <thread>
+#include <utility>
 #include <variant>
 
 #include "migrationd/io/ipc-client.h"
@@ -22,6 +25,10 @@ namespace {
 
 using io::IpcClient;
 using Trouble = IpcClient::Trouble;
+
+/// What a daemon that died or is being upgraded needs to be back, with systemd's own delay.
+constexpr Milliseconds restart_time{5000};
+constexpr Milliseconds look_again{100};
 
 Milliseconds time_until(Deadline deadline) {
   return std::max(Milliseconds(0), std::chrono::duration_cast<Milliseconds>(deadline - std::chrono::steady_clock::now()));
@@ -40,6 +47,12 @@ const char* direct_action(const std::string& operation) {
   if (operation == "stop") return "stop";
   if (operation == "validate-all") return "validate-all";
   return nullptr;
+}
+
+// Whether a daemon that is away is waited for: without it a stop would be a real one, in the middle of a move, too, and
+// a start or a move would fail. What only looks needs no daemon.
+bool waits_for_daemon(const std::string& operation) {
+  return operation == "start" || operation == "stop" || operation == "migrate_to" || operation == "migrate_from";
 }
 
 // What --direct reads; under OCF it is all there already.
@@ -100,16 +113,24 @@ Answer without_daemon(const Installation& installation, const wire::LocalRequest
 }  // namespace
 
 Answer get_answer(const Installation& installation, wire::LocalRequest request, Deadline deadline, bool replace) {
-  for (int attempt = 1;; ++attempt) {
+  std::optional<Deadline> patient;  // until when a daemon that is away is waited for
+  bool asked_twice = false;
+  for (;;) {
     auto answer = ask_daemon(request, deadline);
     if (auto* reply = std::get_if<wire::LocalReply>(&answer)) return {reply->code, std::move(reply->reason)};
     const auto& failure = std::get<IpcClient::Failure>(answer);
     switch (failure.trouble) {
       case Trouble::absent:
-        return without_daemon(installation, request, failure.text, deadline, replace);
       case Trouble::lost:
         // Every action may be asked again: a daemon that has restarted finds what it was about in its journal.
-        if (attempt == 1) continue;
+        if (failure.trouble == Trouble::lost && !std::exchange(asked_twice, true)) continue;
+        if (waits_for_daemon(request.operation)) {
+          if (!patient) patient = std::chrono::steady_clock::now() + std::min(restart_time, time_until(deadline) / 4);
+          if (std::chrono::steady_clock::now() < *patient) {
+            std::this_thread::sleep_for(look_again);
+            continue;
+          }
+        }
         return without_daemon(installation, request, failure.text, deadline, replace);
       case Trouble::denied:
         return {wire::OcfCode::no_permission, failure.text};
