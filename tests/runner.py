@@ -164,6 +164,7 @@ def main():
         print("usage: tests/run [quick]", file=sys.stderr)
         return 2
     end_on_signals()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     must_build()
     tally = Tally()
     make_check(tally)

@@ -44,6 +44,7 @@ def run(cases):
         print("SKIP: the lab needs root")
         return SKIP
     end_on_signals()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     try:
         return run_each(cases)
     except KeyboardInterrupt as e:
