@@ -12,7 +12,7 @@
 namespace migrationd::engine {
 
 struct Policy {
-  enum class Handoff { automatic, on, off };
+  enum class Handoff { automatic, off };
   Handoff handoff = Handoff::automatic;
   Milliseconds handoff_timeout{120'000};  ///< how long an offer stands
   Milliseconds start_timeout{90'000};     ///< bounds a start whose caller sets no limit (Heartbeat)

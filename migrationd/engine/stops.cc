@@ -67,7 +67,6 @@ void Engine::mean_stop(handoff::Token token) {
       real_stop(pending, "handoff=off");
       return;
     case Policy::Handoff::automatic:
-    case Policy::Handoff::on:
       break;
   }
   StopQuestion question = question_of(runner);

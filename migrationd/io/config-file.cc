@@ -166,7 +166,7 @@ const std::vector<Key>& keys() {
                                  {"heartbeat", ClusterKind::heartbeat},
                                  {"none", ClusterKind::none}})},
       {"handoff", false,
-       choice(&Config::handoff, {{"auto", Handoff::automatic}, {"on", Handoff::on}, {"off", Handoff::off}})},
+       choice(&Config::handoff, {{"auto", Handoff::automatic}, {"off", Handoff::off}})},
       {"handoff_timeout", false, time(&Config::handoff_timeout)},
       {"key", false, path(&Config::key)},
       {"libvirt_uri", false, set_libvirt_uri, "; a daemon serves one hypervisor"},

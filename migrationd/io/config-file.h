@@ -18,7 +18,7 @@ inline constexpr const char* default_config_path = "/etc/migrationd/migrationd.c
 
 enum class ClusterKind { automatic, pacemaker, heartbeat, none };
 enum class Unfenced { refuse, membership };
-enum class Handoff { automatic, on, off };
+enum class Handoff { automatic, off };
 enum class LogLevel { debug, info, notice, warning, error };
 enum class LogTarget { journal, syslog, file, standard_error };
 

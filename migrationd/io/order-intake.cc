@@ -25,7 +25,6 @@ bool same_file(const struct stat& a, const struct stat& b) {
 engine::Policy::Handoff handoff_of(resource::Handoff handoff) {
   switch (handoff) {
     case resource::Handoff::automatic: return engine::Policy::Handoff::automatic;
-    case resource::Handoff::on: return engine::Policy::Handoff::on;
     case resource::Handoff::off: return engine::Policy::Handoff::off;
   }
   return engine::Policy::Handoff::automatic;
@@ -89,6 +88,11 @@ std::variant<engine::Order, Refused> OrderIntake::order(const wire::LocalRequest
     if (order.kind != engine::Order::Kind::stop) return Refused{OcfCode::not_configured, parameters.error()};
     order.no_definition = parameters.error();
     return order;
+  }
+  // Before a domain runs or moves; one that runs is not failed for it.
+  if (order.kind == engine::Order::Kind::start || order.kind == engine::Order::Kind::migrate_to) {
+    const auto options = parse_migrate_options(parameters.value().migrate_options);
+    if (!options.ok()) return Refused{OcfCode::not_configured, options.error()};
   }
   auto read = definition(parameters.value());
   if (read.ok()) {

@@ -199,7 +199,7 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
   if (name == "migrate_options") {
     to.migrate_options = without_migrateuri(value, to.migrateuri);
   }
-  if (name == "handoff") to.handoff = value == "on" ? Handoff::on : value == "off" ? Handoff::off : Handoff::automatic;
+  if (name == "handoff") to.handoff = value == "off" ? Handoff::off : Handoff::automatic;
   if (name == "handoff_timeout") {
     to.handoff_timeout = milliseconds();
     if (to.handoff_timeout < Milliseconds(1000)) return bad_value(name, value, "it must be a second or longer; use handoff=off");

@@ -14,7 +14,7 @@
 
 namespace migrationd::resource {
 
-enum class Handoff { automatic, on, off };
+enum class Handoff { automatic, off };
 enum class Unfenced { refuse, membership };
 /// `libvirt_default`: a plain URI without a transport.
 enum class Transport { libvirt_default, ssh, tls, tcp };

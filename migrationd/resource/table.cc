@@ -86,10 +86,10 @@ constexpr auto rows = std::to_array<Row>({
                   "that contradict the way in which migrationd moves a domain are refused. --migrateuri=URI has the "
                   "meaning of migrateuri where that isn't set."},
 
-    {.name = "handoff", .type = Type::choice, .preset = "auto", .choices = "auto|on|off",
+    {.name = "handoff", .type = Type::choice, .preset = "auto", .choices = "auto|off",
      .short_text = "Whether a stop may become a live migration",
-     .long_text = "auto: a stop that is half of a move becomes a live migration, any other stops the domain. on: any stop "
-                  "of a healthy domain that another node is ready to take is a move. off: a stop always stops."},
+     .long_text = "auto: a stop that is half of a move becomes a live migration, any other stops the domain. off: "
+                  "a stop always stops."},
     {.name = "handoff_timeout", .type = Type::duration, .preset = "120s",
      .short_text = "How long a domain waits to be fetched",
      .long_text = "How long a domain that was stopped for a move keeps running to be fetched by its next node. After that "
