@@ -168,14 +168,15 @@ Outcome Daemon::prepare() {
   io::LibvirtConfig libvirt;
   libvirt.uri = config_.libvirt_uri;
   hypervisor_ = std::make_unique<io::LibvirtHypervisor>(loop_, libvirt, log_);
+  auto cluster = io::choose_cluster(loop_, config_, self_, log_);
+  if (!cluster.ok()) return Error{cluster.error()};
+  cluster_ = std::move(cluster.value());
+  self_ = cluster_.self;
   link_settings_.self = self_;
   link_settings_.port = config_.port;
   link_settings_.hello = {io::link_protocol, identity_.installation, boot.value(), identity_.incarnation,
                 std::string("migrationd ") + PACKAGE_VERSION};
   link_settings_.keys = std::move(keys.value());
-  auto cluster = io::choose_cluster(loop_, config_, self_, log_);
-  if (!cluster.ok()) return Error{cluster.error()};
-  cluster_ = std::move(cluster.value());
   io::DeadManConfig dead_man;
   dead_man.program = own_path();
   dead_man.state_dir = config_.state_dir;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "migrationd/io/configured-nodes.h"
+#include "migrationd/io/heartbeat-files.h"
 #include "migrationd/io/pacemaker.h"
 
 namespace migrationd::io {
@@ -30,6 +31,7 @@ Result<ClusterChoice> choose_cluster(boost::asio::io_context& loop, const Config
   const bool automatic = config.cluster == ClusterKind::automatic;
   const ClusterKind kind = automatic ? find_out() : config.cluster;
   ClusterChoice choice;
+  choice.self = self;
   switch (kind) {
     case ClusterKind::automatic:
       break;
@@ -41,8 +43,9 @@ Result<ClusterChoice> choose_cluster(boost::asio::io_context& loop, const Config
       break;
     }
     case ClusterKind::heartbeat: {
+      choice.self = heartbeat_name(self);
       HeartbeatSettings settings;
-      settings.self = self;
+      settings.self = choice.self;
       auto source = std::make_unique<HeartbeatCluster>(loop, std::move(settings), log);
       choice.heartbeat = source.get();
       choice.source = std::move(source);

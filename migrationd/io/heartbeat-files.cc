@@ -18,17 +18,17 @@ std::vector<std::string> words(const std::string& line) {
   return all;
 }
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
 /// "script::arg1::arg2" names what "script arg1 arg2" would start.
 bool names(const std::string& entry, const std::string& resource) {
   return entry == resource || entry == "migrationd::" + resource;
 }
 
 }  // namespace
+
+NodeName heartbeat_name(NodeName name) {
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  return name;
+}
 
 Result<HaCf> parse_ha_cf(const std::string& text) {
   HaCf cf;
@@ -39,7 +39,7 @@ Result<HaCf> parse_ha_cf(const std::string& text) {
     if (all.empty()) continue;
     const std::string& name = all.front();
     if (name == "node") {
-      for (std::size_t i = 1; i < all.size(); ++i) cf.nodes.push_back(lower(all[i]));
+      for (std::size_t i = 1; i < all.size(); ++i) cf.nodes.push_back(heartbeat_name(all[i]));
     } else if (name == "ucast" && all.size() >= 3) {
       cf.peers.push_back(all[2]);
     } else if (name == "stonith" || name == "stonith_host") {
@@ -64,7 +64,7 @@ std::vector<HaresourcesLine> parse_haresources(const std::string& text) {
     std::vector<std::string> found = words(joined + line);
     joined.clear();
     if (found.size() < 2) continue;
-    HaresourcesLine one{lower(found.front()), {found.begin() + 1, found.end()}};
+    HaresourcesLine one{heartbeat_name(found.front()), {found.begin() + 1, found.end()}};
     all.push_back(std::move(one));
   }
   return all;

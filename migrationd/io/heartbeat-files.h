@@ -17,6 +17,9 @@ struct HaCf {
   bool stonith = false;                 ///< a `stonith` or `stonith_host` line: a dead node is fenced
 };
 
+/// A node's name as Heartbeat has it: in lower case, whatever uname -n says.
+NodeName heartbeat_name(NodeName name);
+
 /// Errors: no `node` line.
 Result<HaCf> parse_ha_cf(const std::string& text);
 
