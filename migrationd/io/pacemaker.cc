@@ -4,6 +4,7 @@
 
 #include <sys/inotify.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -22,52 +23,123 @@ namespace {
 constexpr Milliseconds query_limit{10'000};
 /// Power fencing takes its time: devices with retries and a topology.
 constexpr Milliseconds fencing_limit{120'000};
+/// By so much may the wall clock go back against the boot clock before it counts as set back.
+constexpr Milliseconds step{2'000};
+constexpr Milliseconds tick_interval{1'000};
 
-/// "2026-11-21 03:02:01Z", "2026-11-21 03:02:01 +01:00" and the like, as seconds since the epoch.
-std::optional<std::int64_t> seconds_of(const std::string& text) {
+Clocks clocks_now() {
+  timespec boot{};
+  timespec wall{};
+  clock_gettime(CLOCK_BOOTTIME, &boot);
+  clock_gettime(CLOCK_REALTIME, &wall);
+  const auto milliseconds = [](const timespec& t) { return Milliseconds{t.tv_sec * std::int64_t{1000} + t.tv_nsec / 1'000'000}; };
+  return {Instant{milliseconds(boot)}, milliseconds(wall)};
+}
+
+/// "2026-11-21 03:02:01Z", "2026-11-21 03:02:01.123456 +01:00" and the like, since the epoch.
+std::optional<Milliseconds> time_of(const std::string& text) {
   std::tm broken{};
   const char* rest = strptime(text.c_str(), "%Y-%m-%d", &broken);
   if (rest == nullptr) return std::nullopt;
   while (*rest == ' ' || *rest == 'T') ++rest;
   rest = strptime(rest, "%H:%M:%S", &broken);
   if (rest == nullptr) return std::nullopt;
+  int fraction = 0;
   if (*rest == '.') {
     ++rest;
-    while (*rest >= '0' && *rest <= '9') ++rest;
+    for (int worth = 100; *rest >= '0' && *rest <= '9'; ++rest, worth /= 10) fraction += (*rest - '0') * worth;
   }
   while (*rest == ' ') ++rest;
-  const std::int64_t at = timegm(&broken);
+  const Milliseconds at{timegm(&broken) * std::int64_t{1000} + fraction};
   if (*rest == '\0' || *rest == 'Z') return at;
   int hours = 0;
   int minutes = 0;
   if ((*rest != '+' && *rest != '-') || std::sscanf(rest + 1, "%2d:%2d", &hours, &minutes) != 2) return std::nullopt;
-  const std::int64_t offset = hours * 3600 + minutes * 60;
+  const Milliseconds offset{(hours * 3600 + minutes * 60) * 1000};
   return *rest == '+' ? at - offset : at + offset;
 }
 
 }  // namespace
 
-Result<std::optional<std::int64_t>> newest_fencing(const std::string& xml, std::int64_t now) {
+Result<std::vector<Fencing>> power_fencings(const std::string& xml) {
   pugi::xml_document document;
   if (!document.load_buffer(xml.data(), xml.size()) || !document.child("pacemaker-result")) {
     return Error{"stonith_admin did not answer in its XML form"};
   }
-  std::optional<std::int64_t> newest;
+  std::vector<Fencing> all;
   for (const auto& found : document.select_nodes("//fence_event")) {
     const pugi::xml_node event = found.node();
     const std::string action = event.attribute("action").value();
     if (action != "off" && action != "reboot") continue;
     if (std::string(event.attribute("status").value()) != "success") continue;
-    const auto at = seconds_of(event.attribute("completed").value());
+    const std::string completed = event.attribute("completed").value();
+    const auto at = time_of(completed);
     if (!at) continue;
-    const std::int64_t age = now - *at;
-    if (!newest || age < *newest) newest = age;
+    std::string key = action + ' ' + completed;
+    for (const char* more : {"delegate", "client", "origin"}) key += std::string(" ") + event.attribute(more).value();
+    all.push_back({*at, key});
   }
-  return newest;
+  return all;
+}
+
+bool FencingMemory::clocks(const Clocks& now) {
+  bool set_back = false;
+  if (last_) {
+    // What the clock would show now had it not been set. A step forward only makes fencings look older than they are.
+    const Milliseconds expected = last_->wall + (now.boot - last_->boot);
+    if (expected - now.wall > step) {
+      set_back = true;
+      shown_before_ = std::max(shown_before_, expected);
+    } else if (expected > now.wall) {
+      // Many small steps are a large one: the clock's best time so far is kept, until it differs enough.
+      return false;
+    }
+  }
+  last_ = now;
+  return set_back;
+}
+
+void FencingMemory::looked(const NodeName& node, Instant asked, Instant answered, const std::vector<Fencing>& found) {
+  const auto before = last_look_.find(node);
+  const std::optional<Instant> absent = before == last_look_.end() ? std::nullopt : std::optional(before->second);
+  auto& seen = seen_[node];
+  for (const Fencing& one : found) {
+    const auto [at, is_new] = seen.try_emplace(one.key, Seen{answered, absent});
+    if (!is_new) at->second.first = std::min(at->second.first, answered);
+  }
+  last_look_[node] = absent ? std::max(*absent, asked) : asked;
+}
+
+FencingMemory::Verdict FencingMemory::judge(const NodeName& node, Instant since, const Clocks& now,
+                                            const std::vector<Fencing>& found) const {
+  Verdict verdict;
+  const auto seen_of_node = seen_.find(node);
+  if (seen_of_node == seen_.end()) return verdict;
+  // The best time of `clocks` may be ahead of the clock by less than a step: the later one asks for more.
+  Milliseconds since_wall = now.wall - (now.boot - since);
+  if (last_) since_wall = std::max(since_wall, last_->wall - (last_->boot - since));
+  for (const Fencing& one : found) {
+    const auto seen = seen_of_node->second.find(one.key);
+    if (seen == seen_of_node->second.end() || seen->second.first <= since) continue;
+    if (one.completed < since_wall) continue;
+    if (one.completed > now.wall) {
+      verdict.doubt = "its fencing (" + one.key + ") is noted for a time that has not come yet";
+      continue;
+    }
+    const bool seen_to_come = seen->second.absent && *seen->second.absent >= since;
+    if (one.completed <= shown_before_ && !seen_to_come) {
+      verdict.doubt = "the clock was set back, so its fencing (" + one.key + ") may be older than it seems";
+      continue;
+    }
+    return {true, ""};
+  }
+  return verdict;
 }
 
 PacemakerCluster::PacemakerCluster(boost::asio::io_context& loop, PacemakerSettings settings, engine::Log& log)
-    : loop_(loop), settings_(std::move(settings)), log_(log) {}
+    : loop_(loop), settings_(std::move(settings)), log_(log), ticks_(loop) {
+  fencings_.clocks(clocks_now());
+}
 
 PacemakerCluster::~PacemakerCluster() { stop(); }
 
@@ -76,9 +148,11 @@ void PacemakerCluster::start(NodesChanged nodes_changed) {
   corosync_ = std::make_unique<Corosync>(loop_, settings_.corosync_conf,
                                          [this](const CorosyncView& view) { viewed(view); });
   watch_cib();
+  watch_clocks();
 }
 
 void PacemakerCluster::stop() {
+  ticks_.cancel();
   corosync_.reset();
   watch_.reset();
   life_.reset();
@@ -96,6 +170,12 @@ void PacemakerCluster::viewed(const CorosyncView& view) {
     return;
   }
   const bool nodes_differ = view.nodes != view_.nodes;
+  // Who is new or comes back may have been fenced before: that is to be known as old when it is silent next.
+  for (const CorosyncNode& node : view.nodes) {
+    const bool known = view_.connected && view_.find(node.name) != nullptr;
+    const bool came = view.member(node.name) && !view_.member(node.name);
+    if (node.name != settings_.self && (!known || came)) looks_wanted_.insert(node.name);
+  }
   view_ = view;
   if (nodes_differ && nodes_changed_) {
     std::map<NodeName, std::vector<std::string>> others;
@@ -149,23 +229,65 @@ void PacemakerCluster::read_watch() {
 
 // ---------------------------------------------------------------- fencing
 
-void PacemakerCluster::fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) {
-  timespec boot{};
-  clock_gettime(CLOCK_BOOTTIME, &boot);
-  const std::int64_t since_seconds = boot.tv_sec - since.since_boot.count() / 1000;
-  run_process(loop_.get_executor(), {{"stonith_admin", "--history", node, "--output-as=xml"}, {}, query_limit},
-              [this, weak = std::weak_ptr<int>(life_), node, since_seconds, done](Result<ProcessEnd> end) {
+void PacemakerCluster::watch_clocks() {
+  ticks_.expires_after(tick_interval);
+  ticks_.async_wait([this, weak = std::weak_ptr<int>(life_)](boost::system::error_code error) {
+    if (error || !weak.lock()) return;
+    tick();
+    watch_clocks();
+  });
+}
+
+void PacemakerCluster::tick() {
+  if (fencings_.clocks(clocks_now())) {
+    log_.write(engine::Log::Level::warning, "",
+               "the clock was set back: a fencing from the time that it shows again proves only when it is seen to come");
+    for (const NodeName& node : others()) looks_wanted_.insert(node);
+  }
+  if (!active_here()) return;
+  for (const NodeName& node : std::set<NodeName>(looks_wanted_)) {
+    if (!looks_under_way_.insert(node).second) continue;
+    look_at_history(node, [this, node](const Result<std::vector<Fencing>>& found) {
+      looks_under_way_.erase(node);
+      if (found.ok()) looks_wanted_.erase(node);  // else with the next tick
+    });
+  }
+}
+
+void PacemakerCluster::look_at_history(const NodeName& node, engine::Callback<Result<std::vector<Fencing>>> done) {
+  // Without --verbose only one of several fencings is told.
+  const ProcessOrder order{{"stonith_admin", "--history", node, "--verbose", "--output-as=xml"}, {}, query_limit};
+  run_process(loop_.get_executor(), order,
+              [this, weak = std::weak_ptr<int>(life_), node, order, asked = clocks_now().boot, done](Result<ProcessEnd> end) {
                 if (!weak.lock()) return;
-                if (!end.ok() || end.value().exit_status != 0) {
-                  done(false);
-                  return;
+                if (!end.ok()) return done(Error{end.error()});
+                if (end.value().exit_status != 0) return done(Error{describe(order, end.value())});
+                auto found = power_fencings(end.value().out);
+                if (found.ok()) {
+                  fencings_.looked(node, asked, clocks_now().boot, found.value());
+                } else {
+                  log_.write(engine::Log::Level::warning, "", "fencing history of " + node + ": " + found.error());
                 }
-                const auto age = newest_fencing(end.value().out, std::time(nullptr));
-                if (!age.ok()) {
-                  log_.write(engine::Log::Level::warning, "", "fencing history of " + node + ": " + age.error());
-                }
-                done(age.ok() && age.value() && *age.value() < since_seconds);
+                done(found);
               });
+}
+
+void PacemakerCluster::fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) {
+  look_at_history(node, [this, node, since, done](const Result<std::vector<Fencing>>& found) {
+    if (!found.ok()) return done(false);
+    const Clocks now = clocks_now();
+    if (fencings_.clocks(now)) {
+      for (const NodeName& other : others()) looks_wanted_.insert(other);
+    }
+    const FencingMemory::Verdict verdict = fencings_.judge(node, since, now, found.value());
+    if (doubts_[node] != verdict.doubt) {
+      doubts_[node] = verdict.doubt;
+      if (!verdict.doubt.empty()) {
+        log_.write(engine::Log::Level::warning, "", node + " does not count as fenced yet: " + verdict.doubt);
+      }
+    }
+    done(verdict.proven);
+  });
 }
 
 void PacemakerCluster::request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) {

@@ -4,13 +4,17 @@
 // with a deadline, so a hung cluster manager holds up nobody.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "migrationd/io/cluster-source.h"
 #include "migrationd/io/corosync.h"
@@ -24,6 +28,53 @@ struct PacemakerSettings {
   std::string corosync_conf = "/etc/corosync/corosync.conf";
   std::string cib_directory = "/var/lib/pacemaker/cib";
   std::string runtime_dir = "/run/migrationd";
+};
+
+/// A successful power fencing (off or reboot) in the history.
+struct Fencing {
+  Milliseconds completed{0};  ///< by the wall clock of the node that noted it, since the epoch
+  std::string key;            ///< tells it from the others of its target
+};
+
+/// The power fencings in the answer of `stonith_admin --history NODE --verbose --output-as=xml`.
+/// Errors: not that kind of XML.
+Result<std::vector<Fencing>> power_fencings(const std::string& xml);
+
+/// Both clocks at one moment.
+struct Clocks {
+  Instant boot;
+  Milliseconds wall{0};
+};
+
+/// What the history of fencings proves. Its times are of the wall clock, which can be set; the last word of a node is of
+/// the boot clock, which can't. So a fencing that was in the history before the last word never proves anything, nor
+/// does one from the future; and one from a time that the wall clock has shown twice proves only when an earlier
+/// look, itself after the last word, did not find it. No clock is read and nothing is asked here.
+class FencingMemory {
+ public:
+  /// To be told often: a step of the wall clock is found by comparing. True: it was set back, so all nodes' histories
+  /// want to be looked at.
+  bool clocks(const Clocks& now);
+
+  /// A look at the history of `node` that was asked for at `asked` and answered at `answered`.
+  void looked(const NodeName& node, Instant asked, Instant answered, const std::vector<Fencing>& found);
+
+  struct Verdict {
+    bool proven = false;
+    std::string doubt;  ///< why a fencing that seems recent proves nothing; empty: there is none
+  };
+  /// Was one of `found`, that was just told to `looked`, after the last word at `since`?
+  Verdict judge(const NodeName& node, Instant since, const Clocks& now, const std::vector<Fencing>& found) const;
+
+ private:
+  struct Seen {
+    Instant first;                 ///< it was in the history at this moment
+    std::optional<Instant> absent; ///< it was not yet there at this moment
+  };
+  std::map<NodeName, std::map<std::string, Seen>> seen_;
+  std::map<NodeName, Instant> last_look_;
+  std::optional<Clocks> last_;
+  Milliseconds shown_before_{0};   ///< the latest time that the wall clock can have shown before it was set back
 };
 
 class PacemakerCluster : public ClusterSource {
@@ -49,6 +100,11 @@ class PacemakerCluster : public ClusterSource {
   void viewed(const CorosyncView& view);
   void watch_cib();
   void read_watch();
+  /// The wall clock is watched, and the histories that are wanted are looked at.
+  void watch_clocks();
+  void tick();
+  /// Looks at the history of `node` and remembers it.
+  void look_at_history(const NodeName& node, engine::Callback<Result<std::vector<Fencing>>> done);
   /// Runs a program of the cluster manager's; ok when it ends with 0.
   void carry_out(const ProcessOrder& order, engine::Callback<Outcome> done);
 
@@ -61,12 +117,12 @@ class PacemakerCluster : public ClusterSource {
   std::unique_ptr<Corosync> corosync_;
   std::unique_ptr<boost::asio::posix::stream_descriptor> watch_;
   std::array<char, 4096> watch_buffer_{};
+  FencingMemory fencings_;
+  std::set<NodeName> looks_wanted_;   ///< whose history of fencings is to be remembered
+  std::set<NodeName> looks_under_way_;
+  std::map<NodeName, std::string> doubts_;  ///< said last
+  boost::asio::steady_timer ticks_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
 };
-
-/// How many seconds ago the newest successful power fencing (off or reboot) of the answer of
-/// `stonith_admin --history NODE --output-as=xml` was, at `now` (seconds since the epoch); nothing if none was.
-/// Errors: not that kind of XML.
-Result<std::optional<std::int64_t>> newest_fencing(const std::string& xml, std::int64_t now);
 
 }  // namespace migrationd::io
