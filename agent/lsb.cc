@@ -7,6 +7,7 @@
 #include "agent/ancestry.h"
 #include "agent/faces.h"
 #include "agent/resource-file.h"
+#include "migrationd/wire/local-codec.h"
 
 namespace migrationd::agent {
 
@@ -28,6 +29,18 @@ int status(const std::string& name, const Answer& answer) {
   return 4;
 }
 
+// Values that the daemon can't be told, because they aren't UTF-8.
+void drop_what_cannot_be_sent(ResourceFile& file) {
+  for (auto at = file.parameters.begin(); at != file.parameters.end();) {
+    if (wire::encode(wire::LocalRequest{.parameters = {*at}})) {
+      ++at;
+      continue;
+    }
+    if (file.complaint.empty()) file.complaint = "the value of " + at->first + " isn't UTF-8 and is not used";
+    at = file.parameters.erase(at);
+  }
+}
+
 }  // namespace
 
 int run_lsb(const Installation& installation, const Call& call, std::string_view program) {
@@ -39,10 +52,15 @@ int run_lsb(const Installation& installation, const Call& call, std::string_view
   };
   if (!is_status && call.action != "start" && call.action != "stop" && call.action != "restart" && call.action != "force-reload")
     return wrong(OcfCode::unimplemented, "the action '" + call.action.substr(0, 64) + "' is not implemented; " + usage(Face::lsb, program));
-  auto parameters = read_resource_file(installation.resources, name);
-  if (!parameters) return wrong(OcfCode::not_configured, parameters.error());
+  ResourceFile file = read_resource_file(installation.resources, name);
+  // What runs must be able to end: a stop goes on with what can be read, and the resource's name tells the rest.
+  if (call.action == "stop") drop_what_cannot_be_sent(file);
+  if (!file.complaint.empty()) {
+    if (call.action != "stop") return wrong(OcfCode::not_configured, file.complaint);
+    complain(name + ": ", file.complaint);
+  }
 
-  wire::LocalRequest request{.face = "lsb", .resource = name, .parameters = std::move(parameters.value())};
+  wire::LocalRequest request{.face = "lsb", .resource = name, .parameters = std::move(file.parameters)};
   const auto ask = [&](const char* operation, Milliseconds time) {
     request.operation = operation;
     return get_answer(installation, request, in(time), false);

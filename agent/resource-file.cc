@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <set>
 
 namespace migrationd::agent {
 
@@ -30,8 +31,9 @@ bool is_parameter_name(std::string_view text) {
 
 }  // namespace
 
-Result<Parameters> parse_resource_file(std::string_view text) {
-  Parameters parameters;
+ResourceFile parse_resource_file(std::string_view text) {
+  ResourceFile file;
+  std::set<std::string> twice;
   int number = 0;
   while (!text.empty()) {
     ++number;
@@ -41,21 +43,26 @@ Result<Parameters> parse_resource_file(std::string_view text) {
     if (line.empty() || line.front() == '#') continue;
     const std::size_t equals = line.find('=');
     const std::string name(trimmed(line.substr(0, equals)));
-    if (equals == std::string_view::npos || !is_parameter_name(name))
-      return Error{"line " + std::to_string(number) + " isn't NAME = VALUE"};
-    if (!parameters.emplace(name, trimmed(line.substr(equals + 1))).second)
-      return Error{"line " + std::to_string(number) + " sets " + name + " once more"};
+    std::string trouble;
+    if (equals == std::string_view::npos || !is_parameter_name(name)) {
+      trouble = "isn't NAME = VALUE";
+    } else if (!file.parameters.emplace(name, trimmed(line.substr(equals + 1))).second) {
+      trouble = "sets " + name + " once more";
+      twice.insert(name);
+    }
+    if (!trouble.empty() && file.complaint.empty()) file.complaint = "line " + std::to_string(number) + " " + trouble;
   }
-  return parameters;
+  for (const std::string& name : twice) file.parameters.erase(name);  // nobody knows which of them is meant
+  return file;
 }
 
-Result<Parameters> read_resource_file(const std::string& directory, const std::string& name) {
+ResourceFile read_resource_file(const std::string& directory, const std::string& name) {
   const std::string path = directory + "/" + name + ".conf";
   const std::string default_config = "/etc/libvirt/qemu/" + name + ".xml";
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
-    if (errno == ENOENT || errno == ENOTDIR) return Parameters{{"config", default_config}};
-    return Error{"the resource's file " + path + " can't be opened: " + std::strerror(errno)};
+    if (errno == ENOENT || errno == ENOTDIR) return {{{"config", default_config}}, ""};
+    return {{}, "the resource's file " + path + " can't be opened: " + std::strerror(errno)};
   }
   std::string text;
   int error = 0;
@@ -71,12 +78,12 @@ Result<Parameters> read_resource_file(const std::string& directory, const std::s
     text.append(part, static_cast<std::size_t>(got));
   }
   ::close(fd);
-  if (error != 0) return Error{"the resource's file " + path + " can't be read: " + std::strerror(error)};
-  if (text.size() > size_limit) return Error{"the resource's file " + path + " is larger than 64 KiB"};
-  auto parameters = parse_resource_file(text);
-  if (!parameters) return Error{"the resource's file " + path + ": " + parameters.error()};
-  parameters.value().try_emplace("config", default_config);
-  return parameters;
+  if (error != 0) return {{}, "the resource's file " + path + " can't be read: " + std::strerror(error)};
+  if (text.size() > size_limit) return {{}, "the resource's file " + path + " is larger than 64 KiB"};
+  ResourceFile file = parse_resource_file(text);
+  if (file.complaint.empty()) file.parameters.try_emplace("config", default_config);
+  else file.complaint = "the resource's file " + path + ": " + file.complaint;
+  return file;
 }
 
 }  // namespace migrationd::agent

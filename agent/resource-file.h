@@ -14,17 +14,22 @@
 #include <string>
 #include <string_view>
 
-#include "migrationd/base/result.h"
-
 namespace migrationd::agent {
 
 using Parameters = std::map<std::string, std::string>;
 
-/// Errors: a line that is none of these, a repeated name; with the line's number.
-Result<Parameters> parse_resource_file(std::string_view text);
+/// A stop goes by the parameters whatever the complaint; anything else is refused for it.
+struct ResourceFile {
+  Parameters parameters;  ///< of the good lines, without a name that is set twice
+  std::string complaint;  ///< the first trouble; empty: there is none
+};
 
-/// Parameters of the resource `name` (checked by why_no_name) from `directory`/NAME.conf. Errors: the file is
-/// there but can't be read, is larger than 64 KiB, or has a bad line.
-Result<Parameters> read_resource_file(const std::string& directory, const std::string& name);
+/// Complaints: a line that is none of these, a repeated name; with the line's number.
+ResourceFile parse_resource_file(std::string_view text);
+
+/// Parameters of the resource `name` (checked by why_no_name) from `directory`/NAME.conf. Complaints: the file is
+/// there but can't be read, is larger than 64 KiB, or has a bad line. With a complaint the default of config is left
+/// out: the file could have named another domain, so the resource's own record is asked first.
+ResourceFile read_resource_file(const std::string& directory, const std::string& name);
 
 }  // namespace migrationd::agent

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 
 #include "migrationd/io/boot-clock.h"
 #include "migrationd/io/dead-man.h"
@@ -67,6 +68,123 @@ std::optional<StoredRecord> record_of_resource(const std::string& resource, cons
   return {};
 }
 
+/// That no domain runs whose record can't be read, which could be the one that is meant.
+Outcome nothing_else_runs(const DirectPlaces& places, const std::string& boot, const std::string& uri, Milliseconds limit) {
+  Result<LoadedJournal> journal = load_journal(places.state_dir, boot);
+  if (!journal) return Error{"can't tell: " + journal.error()};
+  for (const RefusedRecord& refused : journal.value().refused)
+    if (refused.uuid != DomainUuid{} && look_directly({refused.uuid, "", uri}, places.pid_directory, limit).here != Here::absent)
+      return Error{"can't tell: " + refused.why};
+  return Done{};
+}
+
+/// Whether this thread's last call of libvirt failed because nobody listens at its socket.
+bool nobody_listens() {
+  virErrorPtr error = virGetLastError();  // a system error carries errno in int1
+  return error != nullptr && error->code == VIR_ERR_SYSTEM_ERROR && (error->int1 == ENOENT || error->int1 == ECONNREFUSED);
+}
+
+/// What is good of a resource's parameters.
+struct GoodParameters {
+  resource::Parameters parsed;                ///< config is empty when it is missing or refused
+  std::map<std::string, std::string> given;
+  std::string complaint;                      ///< the first that was refused; empty: none was
+};
+
+GoodParameters good_parameters(const std::map<std::string, std::string>& given) {
+  GoodParameters good;
+  Result<resource::Parameters> all = resource::parse(given);
+  if (all) return {all.value(), given, ""};
+  good.complaint = all.error();
+  const std::map<std::string, std::string> nothing{{"config", "/"}};
+  for (const auto& [name, value] : given) {
+    std::map<std::string, std::string> alone = nothing;
+    alone[name] = value;
+    // An empty config is none, which only a whole set of parameters can be refused for.
+    if (resource::parse(alone) && !(name == "config" && value.empty())) good.given[name] = value;
+  }
+  const bool configured = good.given.count("config") != 0;
+  std::map<std::string, std::string> rest = good.given;
+  rest.insert(nothing.begin(), nothing.end());
+  if (Result<resource::Parameters> parsed = resource::parse(rest)) good.parsed = parsed.value();
+  if (!configured) good.parsed.config.clear();
+  return good;
+}
+
+/// The domain of this name that is active: by libvirt, or, when it is down, by its pid files. Nothing: there is none.
+/// Error: it can't be told.
+Result<std::optional<DomainUuid>> active_domain(const std::string& name, const std::string& uri, const DirectPlaces& places, Milliseconds limit) {
+  struct Found {
+    bool down = false;
+    std::optional<DomainUuid> uuid;
+  };
+  Result<Found> found = within<Found>(limit, "ask libvirt (" + uri + ")", [name, uri]() -> Result<Found> {
+    start_libvirt_events();
+    Found found;
+    Result<Connection> connection = open_connection(uri, true, 2, 3);
+    if (!connection) {
+      found.down = nobody_listens();
+      if (!found.down || uri.rfind("xen", 0) == 0) return Error{connection.error()};
+      return found;
+    }
+    DomainHandle domain(virDomainLookupByName(connection.value().get(), name.c_str()));
+    if (!domain && libvirt_error_code() != VIR_ERR_NO_DOMAIN) return libvirt_error("find the domain " + name);
+    char uuid[VIR_UUID_STRING_BUFLEN];
+    if (domain && virDomainIsActive(domain.get()) != 0 && virDomainGetUUIDString(domain.get(), uuid) == 0) found.uuid = DomainUuid::parse(uuid);
+    return found;
+  });
+  if (!found) return Error{found.error()};
+  if (!found.value().down) return found.value().uuid;
+  auto emulators = Emulator::find_all(places.pid_directory);
+  if (!emulators) return Error{emulators.error()};
+  pid_t pid = 0;
+  if (std::ifstream file(places.pid_directory + "/" + name + ".pid"); !(file >> pid)) return std::optional<DomainUuid>();
+  for (const auto& [uuid, emulator] : emulators.value())
+    if (emulator->pid() == pid) return std::optional<DomainUuid>(uuid);
+  return std::optional<DomainUuid>();
+}
+
+/// What a stop is about; nothing: nothing that it could be about runs here. `complaint` is what is wrong in the
+/// configuration, which it goes on without.
+std::variant<std::optional<Subject>, Problem> find_to_stop(const std::string& resource, const std::map<std::string, std::string>& given,
+                                                           const DirectPlaces& places, Milliseconds limit, std::string& complaint) {
+  GoodParameters good = good_parameters(given);
+  complaint = good.complaint;
+  Subject subject;
+  subject.parameters = good.parsed;
+  subject.domain.uri = uri_of(good.given, places);
+  Result<std::string> boot = boot_id();
+  if (!boot) return Problem{OcfCode::error, boot.error()};
+  Result<DomainXml> xml = good.parsed.config.empty() ? Result<DomainXml>(Error{complaint}) : read_domain_xml(good.parsed.config);
+  std::string trouble = xml ? "" : xml.error();
+  if (xml && !good.parsed.name.empty() && good.parsed.name != xml.value().name)
+    trouble = "the parameter name says " + good.parsed.name + ", but the domain in " + good.parsed.config + " is called " + xml.value().name;
+  if (!trouble.empty() && trouble != complaint) complaint += (complaint.empty() ? "" : "; ") + trouble;
+  if (trouble.empty()) {
+    subject.domain.uuid = xml.value().uuid;
+    subject.domain.name = xml.value().name;
+  } else if (std::optional<StoredRecord> known = record_of_resource(resource, places, boot.value())) {
+    // What was once told to the daemon still says which domain it is.
+    subject.domain.uuid = known->record.uuid;
+    subject.domain.name = known->record.name;
+  } else {
+    subject.domain.name = good.parsed.name.empty() ? resource : good.parsed.name;
+    if (subject.domain.name.empty()) return Problem{OcfCode::not_installed, ""};  // nobody says what to stop
+    Result<std::optional<DomainUuid>> active = active_domain(subject.domain.name, subject.domain.uri, places, limit);
+    if (!active) return Problem{OcfCode::error, "can't tell whether domain " + subject.domain.name + " runs: " + active.error()};
+    if (!active.value()) {
+      if (Outcome told = nothing_else_runs(places, boot.value(), subject.domain.uri, limit); !told) return Problem{OcfCode::error, told.error()};
+      complaint += "; nothing of it is known here, so nothing is stopped";
+      return std::optional<Subject>();
+    }
+    subject.domain.uuid = *active.value();
+  }
+  Result<std::optional<StoredRecord>> record = load_record(places.state_dir, subject.domain.uuid, boot.value());
+  if (!record) return Problem{OcfCode::error, "can't tell: " + record.error()};
+  if (record.value() && !record.value()->other_boot) subject.record = std::move(record.value());
+  return std::optional<Subject>(std::move(subject));
+}
+
 std::variant<Subject, Problem> find_subject(const std::string& resource, const std::map<std::string, std::string>& given,
                                             const DirectPlaces& places) {
   Subject subject;
@@ -81,8 +199,7 @@ std::variant<Subject, Problem> find_subject(const std::string& resource, const s
     subject.domain.uuid = xml.value().uuid;
     subject.domain.name = xml.value().name;
   } else {
-    // What was once told to the daemon still says which domain it is: a file server that is away must not turn a
-    // stop into a guess.
+    // What was once told to the daemon still says which domain it is.
     std::optional<StoredRecord> known = record_of_resource(resource, places, boot.value());
     if (!known) return Problem{OcfCode::not_installed, xml.error()};
     subject.domain.uuid = known->record.uuid;
@@ -191,6 +308,19 @@ DirectAnswer stop(const Subject& subject, Milliseconds timeout, const DirectPlac
   return stop_locked(order_of(subject.parameters, subject.domain, left), subject.record, places);
 }
 
+DirectAnswer stop_in_any_case(const std::string& resource, const std::map<std::string, std::string>& given, Milliseconds timeout,
+                              const DirectPlaces& places) {
+  const Milliseconds begin = boot_time();
+  std::string complaint;
+  std::variant<std::optional<Subject>, Problem> found = find_to_stop(resource, given, places, std::min(longest_look, timeout / 4), complaint);
+  DirectAnswer answer{OcfCode::success, ""};
+  if (const Problem* problem = std::get_if<Problem>(&found)) answer = {problem->code, problem->why};
+  else if (const std::optional<Subject>& subject = std::get<0>(found))
+    answer = stop(*subject, std::max(timeout - (boot_time() - begin), timeout / 2), places);
+  if (!complaint.empty()) answer.reason += (answer.reason.empty() ? "" : "; ") + complaint;
+  return answer;
+}
+
 DirectAnswer validate(const std::map<std::string, std::string>& given) {
   Result<resource::Parameters> parameters = resource::parse(given);
   if (!parameters) return {OcfCode::not_configured, parameters.error()};
@@ -218,10 +348,10 @@ DirectAnswer direct(const std::string& action, const std::string& resource, cons
   bool asks = action == "monitor" || action == "status";
   if (!asks && action != "stop")
     return {OcfCode::error, "migrationd does not run, and " + action + " is not done without it: start the migrationd service"};
+  if (!asks) return stop_in_any_case(resource, parameters, timeout, places);
   std::variant<Subject, Problem> found = find_subject(resource, parameters, places);
   if (const Problem* problem = std::get_if<Problem>(&found)) return {problem->code, problem->why};
-  const Subject& subject = std::get<Subject>(found);
-  return asks ? monitor(subject, timeout, places) : stop(subject, timeout, places);
+  return monitor(std::get<Subject>(found), timeout, places);
 }
 
 DirectAnswer dead_man(const DomainUuid& uuid, const DirectPlaces& places) {
@@ -247,9 +377,9 @@ DirectAnswer dead_man(const DomainUuid& uuid, const DirectPlaces& places) {
       std::this_thread::sleep_for(std::min(rest, Milliseconds{1000}));
       continue;
     }
-    Result<resource::Parameters> parsed = resource::parse(record.value()->record.parameters);
-    resource::Parameters parameters = parsed ? parsed.value() : resource::Parameters{};
-    DirectDomain domain{uuid, record.value()->record.name, uri_of(record.value()->record.parameters, places)};
+    GoodParameters good = good_parameters(record.value()->record.parameters);
+    const resource::Parameters& parameters = good.parsed;
+    DirectDomain domain{uuid, record.value()->record.name, uri_of(good.given, places)};
     // A migration may still end well by itself; its offer's time rests meanwhile, but not for ever.
     if (moving && boot_time() < job_patience && look_directly(domain, places.pid_directory, longest_look).job) {
       lock = Error{"released"};

@@ -25,11 +25,13 @@ struct DirectPlaces {
 
 struct DirectAnswer {
   wire::OcfCode code = wire::OcfCode::error;
-  std::string reason;  ///< for ocf-exit-reason; empty on success
+  std::string reason;  ///< for ocf-exit-reason; on success only a stop's complaint about its configuration
 };
 
 /// `parameters`: without the prefix OCF_RESKEY_. `timeout`: of the action; 0: unknown (then 60 s).
-/// Actions: monitor, status, stop, validate-all. Blocks; never longer than about `timeout`.
+/// Actions: monitor, status, stop, validate-all. Blocks; never longer than about `timeout`. A stop is carried out
+/// whatever is wrong in its parameters or definition: by those that are good, else by the resource's record, else by
+/// the name. Of what is not known by any of these nothing runs here, as the daemon says too.
 DirectAnswer direct(const std::string& action, const std::string& resource, const std::map<std::string, std::string>& parameters,
                     Milliseconds timeout, const DirectPlaces& places);
 

@@ -286,6 +286,26 @@ class InitScript(Case):
                 self.assertEqual((result.returncode, result.stdout), (4, ""))
             self.assertEqual(daemon.requests(), [])
 
+    def test_a_stop_goes_on_with_what_can_be_read_of_the_file(self):
+        (self.resources / "x0.conf").write_text("config = /x\nwhat is this\nname = y\n")
+        (self.resources / "x1.conf").mkdir()
+        (self.resources / "x2.conf").write_text("config = /x\nconfig = /y\nforce_stop = yes\n")
+        (self.resources / "x3.conf").write_text("# " + 70000 * "x")
+        (self.resources / "x4.conf").write_bytes(b"config = /etc/b\xf6se.xml\nname = y\n")
+        expected = [("x0", "line 2 isn't NAME = VALUE", {"config": "/x", "name": "y"}), ("x1", "Is a directory", {}),
+                    ("x2", "line 2 sets config once more", {"force_stop": "yes"}), ("x3", "larger than 64 KiB", {}),
+                    ("x4", "config isn't UTF-8", {"name": "y"})]
+        for name, part, parameters in expected:
+            with Daemon("stop=0") as daemon:
+                result = self.call("/etc/init.d/" + name, "stop")
+                self.assertEqual(result.returncode, 0, name)
+                self.assertIn(part, result.stderr)
+                [request] = daemon.requests()
+            self.assertEqual((request["resource"], request["operation"], request["parameters"]), (name, "stop", parameters))
+        self.direct(0)
+        self.assertEqual(self.call("/etc/init.d/x0", "stop").returncode, 0)
+        self.assertEqual(self.called(), ["--direct stop"])
+
     def test_bad_names_and_words_are_refused(self):
         with Daemon() as daemon:
             for name in ["../x0", ".x0", "-x0", "", "a/b", "a\nb", 201 * "x"]:

@@ -5,7 +5,8 @@
 set -eu
 program=$PWD/migrationd/migrationd
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+emulator=
+trap '[ -z "$emulator" ] || kill -9 "$emulator" 2>/dev/null; rm -rf "$scratch"' EXIT
 failed=0
 uuid=00000000-0000-4000-8000-0000000000aa
 cat >"$scratch/vm.xml" <<XML
@@ -37,4 +38,56 @@ ask "the complaint names the line" 1 "migrationd.conf:1: " "port = nonsense
 $places"
 rm "$scratch/state/journal/$uuid"
 ask "without a record and without a trace of the domain it is not running" 7 "" "$places"
+
+# stop NAME CODE TEXT RESOURCE VARIABLE=VALUE...: a stop with these parameters ends with CODE and says TEXT.
+printf '%s\n' "$places" >"$scratch/migrationd.conf"
+stop() {
+  name=$1 want=$2 text=$3 resource=$4
+  shift 4
+  code=0
+  said=$(env OCF_RESOURCE_INSTANCE="$resource" OCF_RESKEY_CRM_meta_timeout=20000 "$@" \
+    "$program" --config "$scratch/migrationd.conf" --direct stop "--pid-dir=$scratch/pids" 2>&1) || code=$?
+  case "$code:$said" in
+    "$want":*"$text"*) echo "PASS $name" ;;
+    *) echo "FAIL $name: exit $code, $said"; failed=1 ;;
+  esac
+}
+
+vm=migrationd-test-direct
+good="OCF_RESKEY_config=$scratch/vm.xml"
+gone="OCF_RESKEY_config=$scratch/none.xml"
+stop "a stop is carried out" 0 "" $vm "$good"
+stop "an unknown parameter does not refuse a stop" 0 "ocf-exit-reason:parameter confg is unknown" $vm "$good" OCF_RESKEY_confg=x
+stop "a refused value does not refuse a stop" 0 "shutdown_mode='knock' is refused" $vm "$good" OCF_RESKEY_shutdown_mode=knock
+stop "a refused hypervisor does not refuse a stop" 0 "hypervisor='nonsense' is refused" $vm "$good" OCF_RESKEY_hypervisor=nonsense
+stop "another name than the file's does not refuse a stop" 0 "the parameter name says other" $vm "$good" OCF_RESKEY_name=other
+stop "a missing file does not refuse a stop" 0 "none.xml" $vm "$gone"
+stop "a missing parameter config does not refuse a stop" 0 "config is missing" $vm
+echo "<domain" >"$scratch/broken.xml"
+stop "a broken file does not refuse a stop" 0 "broken.xml" $vm "OCF_RESKEY_config=$scratch/broken.xml"
+stop "a stop of nobody knows what is an error" 5 "none.xml" "" "$gone"
+
+# What goes for an emulator, with a libvirt that is down; the stop has only a name to find it by.
+cp "$(readlink -f /bin/sh)" "$scratch/qemu-system-test"
+mkdir "$scratch/pids"
+down="OCF_RESKEY_hypervisor=qemu+unix:///system?socket=$scratch/none"
+# ends NAME RESOURCE VARIABLE=VALUE...: a stop with these parameters ends the emulator.
+ends() {
+  "$scratch/qemu-system-test" -c 'while :; do sleep 0.1; done' -uuid "$uuid" </dev/null >/dev/null 2>&1 &
+  emulator=$!
+  echo "$emulator" >"$scratch/pids/$vm.pid"
+  what=$1 resource=$2
+  shift 2
+  stop "$what: success" 0 "" "$resource" "$down" "$@"
+  case $(cat "/proc/$emulator/stat" 2>/dev/null) in
+    "" | *") Z "*) echo "PASS $what: it is dead" ;;
+    *) echo "FAIL $what: it lives"; failed=1 ;;
+  esac
+  kill -9 "$emulator" 2>/dev/null || :
+  wait "$emulator" 2>/dev/null || :
+  emulator=
+}
+ends "by the file, beside an unknown parameter" x "$good" OCF_RESKEY_confg=x
+ends "by the parameter name, without the file" x "$gone" "OCF_RESKEY_name=$vm"
+ends "by the resource's name, without the file" "$vm" "$gone"
 exit $failed

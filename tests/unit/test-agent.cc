@@ -73,12 +73,18 @@ TEST_CASE("agent: the ancestors of this process are found") {
 
 TEST_CASE("agent: a resource's file") {
   const auto good = parse_resource_file("# x\n\n  config = /etc/a b.xml\t\r\nname=\n handoff =on");
-  REQUIRE(good.ok());
-  CHECK(good.value() == Parameters{{"config", "/etc/a b.xml"}, {"name", ""}, {"handoff", "on"}});
-  CHECK(parse_resource_file("options = --a=b").value().at("options") == "--a=b");
-  CHECK(parse_resource_file("").value().empty());
-  CHECK(parse_resource_file("config\n").error() == "line 1 isn't NAME = VALUE");
-  CHECK(parse_resource_file("a=1\n\n= 2\n").error() == "line 3 isn't NAME = VALUE");
-  CHECK(parse_resource_file("a b = 1").error() == "line 1 isn't NAME = VALUE");
-  CHECK(parse_resource_file("a=1\na=1\n").error() == "line 2 sets a once more");
+  CHECK(good.complaint.empty());
+  CHECK(good.parameters == Parameters{{"config", "/etc/a b.xml"}, {"name", ""}, {"handoff", "on"}});
+  CHECK(parse_resource_file("options = --a=b").parameters.at("options") == "--a=b");
+  CHECK(parse_resource_file("").parameters.empty());
+  CHECK(parse_resource_file("config\n").complaint == "line 1 isn't NAME = VALUE");
+  CHECK(parse_resource_file("a=1\n\n= 2\n").complaint == "line 3 isn't NAME = VALUE");
+  CHECK(parse_resource_file("a b = 1").complaint == "line 1 isn't NAME = VALUE");
+  CHECK(parse_resource_file("a=1\na=1\n").complaint == "line 2 sets a once more");
+}
+
+TEST_CASE("agent: what a stop takes from a resource's file that is wrong") {
+  const auto rest = parse_resource_file("config=/x\nwhat\na=1\na=2\na=3\nb=1");
+  CHECK(rest.parameters == Parameters{{"config", "/x"}, {"b", "1"}});
+  CHECK(rest.complaint == "line 2 isn't NAME = VALUE");
 }
