@@ -75,7 +75,6 @@ std::map<std::string, std::string> defaults_of(const io::Config& config) {
   std::map<std::string, std::string> defaults;
   switch (config.handoff) {
     case io::Handoff::automatic: defaults["handoff"] = "auto"; break;
-    case io::Handoff::on: defaults["handoff"] = "on"; break;
     case io::Handoff::off: defaults["handoff"] = "off"; break;
   }
   switch (config.unfenced) {

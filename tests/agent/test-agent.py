@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 import xml.etree.ElementTree
 
@@ -99,7 +100,7 @@ class Words(Case):
         self.assertIn("version 2", self.reason(result))
 
     def test_validate_all_refuses_what_no_node_could_do(self):
-        for name, value, part in [("confg", "/x", "confg is unknown"), ("handoff", "maybe", "auto, on, off"),
+        for name, value, part in [("confg", "/x", "confg is unknown"), ("handoff", "maybe", "auto, off"),
                                   ("snapshot", "/x", "not implemented yet"), ("xmfile", "/x", "not implemented yet"),
                                   ("migration_transport", "migrationd", "later version"), ("name", "a\nb", "control characters")]:
             result = self.ocf("validate-all", env={"OCF_RESKEY_" + name: value})
@@ -226,6 +227,21 @@ class WithoutDaemon(Case):
             result = self.ocf("start")
         self.assertEqual(result.returncode, 1)
         self.assertIn("migrationd isn't running", self.reason(result))
+
+    def test_a_daemon_that_is_restarted_is_waited_for(self):
+        """A real stop at once would end a healthy domain, in the middle of its move, too."""
+        self.direct(0)
+        for action in ["stop", "start", "migrate_to", "migrate_from"]:
+            result = []
+            with Daemon(f"{action}=die") as dying:
+                agent = threading.Thread(target=lambda a=action, r=result: r.append(self.ocf(a, timeout=40000)))
+                agent.start()
+                dying.process.wait(30)
+            with Daemon() as daemon:
+                agent.join()
+                self.assertEqual([one["operation"] for one in daemon.requests()], [action])
+            self.assertEqual(result[0].returncode, 0, result[0].stderr)
+        self.assertEqual(self.called(), [])
 
 
 @unittest.skipUnless(REAL_ROOT, "needs root to become another user")
