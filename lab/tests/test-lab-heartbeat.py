@@ -6,7 +6,7 @@ a dead node by STONITH before it takes over."""
 import shutil
 import sys
 
-from lab_test import Lab, check, labs_folder, name, run, wait_until
+from lab_test import Lab, LabError, check, labs_folder, name, run, wait_until
 
 SCRIPT = """#!/bin/sh
 # A guest by its definition, as a haresources script: NAME start|stop|status
@@ -65,7 +65,13 @@ def case_failing_stop_reboots_the_node_alone():
     boot_id = lab.node("node1").boot_id
     lab.node("node1").run(
         "sed -i 's/stop).*/stop) exit 1 ;;/' /etc/ha.d/resource.d/labguest; /etc/init.d/heartbeat stop &")
-    wait_until(lambda: lab.node("node1").booted and lab.node("node1").boot_id != boot_id, 60, "reboot -nf of node1")
+
+    def rebooted():
+        try:
+            return lab.node("node1").booted and lab.node("node1").boot_id != boot_id
+        except LabError:  # it went down between the two questions
+            return False
+    wait_until(rebooted, 60, "reboot -nf of node1")
 
 
 def case_witness():

@@ -1,18 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A cluster without fencing: nothing can prove a dead node dead. unfenced=refuse: its guest is not started elsewhere,
-and why is said; unfenced=membership: it is, and that is said aloud.
-
-What a partition does under unfenced=membership, as seen in the last case, which plays it and prints what it saw: both
-halves of a two-node cluster go on, the other half boots the guest a few seconds after the split, so it runs TWICE and
-both write the disk, until the link is back. Then the daemons see each other's epochs, and within a second the older
-instance is ended; an alarm in the log says so, and that the disk must be checked. Pacemaker has found it active twice
-by then, so it stops the newer one, too, and starts it once (its default, multiple-active=stop_start)."""
+and why is said; unfenced=membership: it is, and that is said aloud."""
 
 import sys
 
 from faults_lab import arrives, boot_id_of, nodes_online, restarted_once, said_since, since
-from handoff_lab import add_vm, check, on, one_writer, run, up, wait_settled, wait_until, where
+from handoff_lab import add_vm, check, on, run, up, wait_settled, wait_until, where
 
 lab = None
 
@@ -57,28 +51,6 @@ def case_membership_boots_and_says_what_that_means():
     lab.boot(source.name)
     nodes_online(lab)
     restarted_once(lab, before)
-
-
-def case_membership_and_a_partition():
-    source, destination = on(lab)
-    before, mark = boot_id_of(lab), since(source)
-    one_writer(lab)
-    lab.cut(source.name, destination.name)
-    wait_until(lambda: len(where(lab)) == 2, 120, "the second instance")
-    wait_until(lambda: not lab.witness()["ok"], 120, "the second writer")
-    print(f"seen in the partition: vm1 runs on {where(lab)}; the witness: {lab.witness()['disks'][0]['violations'][0]}")
-    lab.heal(source.name, destination.name)
-    wait_until(lambda: len(where(lab)) == 1, 120, "the end of one of the two instances")
-    alarms = [line for line in source.read("/var/log/migrationd.out")[mark:].splitlines() if " error: " in line]
-    nodes_online(lab)
-    wait_until(lambda: lab.cluster()["resources"]["vm1"]["role"] == "Started" and len(where(lab)) == 1, 120,
-               "one instance again")
-    wait_settled(lab)
-    says = lab.guest("vm1").wait_up(120)
-    node, _ = on(lab)
-    which = "the guest from before" if says["boot_id"] == before else "booted anew"
-    print(f"seen after it: vm1 runs on {node}, {which}; {source} said:", *alarms, sep="\n    ")
-    check(alarms, f"{source}, whose instance was ended, raised no alarm")
 
 
 def case_down():
