@@ -102,7 +102,25 @@ void Engine::clean_up_proven_starts() {
 
 void Engine::proven(const DomainUuid& uuid, const NodeName& node, Proof proof) {
   world_.peers.drop(node);
-  if (DomainRunner* runner = find(uuid)) runner->feed(event::Proven{node, proof});
+  DomainRunner* runner = find(uuid);
+  if (runner == nullptr) return;
+  if (proof == Proof::not_member) {
+    assumed_absent_.emplace(node, Assumption{runner->record().name, world_.peers.boot_id(node)});
+  }
+  runner->feed(event::Proven{node, proof});
+}
+
+/// It is linked again. Nobody could prove it absent and it was taken for dead; it tells whether that was true.
+void Engine::check_assumptions(const NodeName& node) {
+  const auto [begin, end] = assumed_absent_.equal_range(node);
+  for (auto at = begin; at != end; ++at) {
+    const Assumption& assumed = at->second;
+    if (assumed.boot_id.empty() || assumed.boot_id != world_.peers.boot_id(node)) continue;  // it did go down
+    world_.log.write(Log::Level::alarm, assumed.domain, "was started here as if " + node + " were dead (unfenced="
+                     "membership), but it was alive all the while: it may have run on both, and both may have "
+                     "written. Check the guest's disks; fencing prevents it");
+  }
+  assumed_absent_.erase(node);
 }
 
 void Engine::heard_from(const NodeName& node) {

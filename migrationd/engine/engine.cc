@@ -191,6 +191,7 @@ void Engine::received(const NodeName& from, const std::string& installation, con
 void Engine::link_changed(const NodeName& node, bool up) {
   world_.log.write(Log::Level::notice, "", up ? "the link to " + node + " is up" : "the link to " + node + " is down");
   if (!up) return;  // its last word was earlier, and it may have been fenced between
+  check_assumptions(node);
   saw_at_work(node);  // a new life of it, if it had said farewell
   for (auto& [uuid, one] : runners_) {
     if (one->state().phase == Phase::held && one->state().due == handoff::Due::nothing) {

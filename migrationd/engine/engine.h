@@ -137,6 +137,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   StopQuestion question_of(const DomainRunner& runner) const;
 
   // absence.cc
+  void check_assumptions(const NodeName& node);
   void look_for_proofs();
   bool wants_proof(const DomainRunner& runner) const;
   void clean_up_proven_starts();
@@ -170,6 +171,12 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::map<DomainUuid, std::string> unreadable_;
   std::set<NodeName> fencing_asked_;
   std::set<DomainUuid> unproven_starts_;       ///< starts that failed only for want of proof, not cleaned up yet
+  struct Assumption {
+    std::string domain;
+    std::string boot_id;  ///< of the node's boot then
+  };
+  /// What was started on the assumption that a node is absent because it is no member.
+  std::multimap<NodeName, Assumption> assumed_absent_;
   std::map<NodeName, Instant> last_word_;      ///< when a node was last heard or seen as member
   Instant begun_;                              ///< when this engine began
   struct Question {

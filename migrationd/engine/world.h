@@ -138,6 +138,8 @@ class Peers {
   /// At most once, unordered across breaks, silently lost when there's no link.
   virtual void send(const NodeName& to, const wire::PeerMessage& message) = 0;
   virtual bool linked(const NodeName& node) const = 0;
+  /// The boot id that the node told when it was linked last; empty when it never was.
+  virtual std::string boot_id(const NodeName& node) const = 0;
   /// Drops what is left of a link to a node that is proven absent, with all that came over it and was not received
   /// yet: nothing older than the proof comes after it.
   virtual void drop(const NodeName& node) = 0;

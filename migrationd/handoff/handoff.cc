@@ -97,6 +97,7 @@ Monitor monitor(const State& state, Here here) {
 
 void Stepper::enter_gone() {
   s_.phase = Phase::gone;
+  if (s_.noted.epoch > s_.epoch) s_.epoch = s_.noted.epoch;  // heard while nobody could tell what runs here
   s_.peer.clear();
   s_.serving = {};
   s_.from_held = s_.invited = s_.was_offered = s_.aborting = false;
@@ -145,10 +146,14 @@ void Stepper::stop_for_real(bool at_once) {
   best_effort();  // a stop must work on a full disk; forgotten, it would only be a domain that still runs
 }
 
-void Stepper::conflict(const Holder& holder) {
+void Stepper::say_it_runs_twice(const Holder& holder, const std::string& what_is_done) {
   say("it also runs on " + holder.node + ", which holds the larger epoch " + to_string(holder.epoch) + " against our " +
-          to_string(s_.epoch) + ": ours is ended at once. Two instances ran: check the guest's disks, and the fencing",
+          to_string(s_.epoch) + ": " + what_is_done + ". Two instances ran: check the guest's disks, and the fencing",
       true);
+}
+
+void Stepper::conflict(const Holder& holder) {
+  say_it_runs_twice(holder, "ours is ended at once");
   answer_push(false, "another node holds it with a larger epoch");
   stop_for_real(true);
 }
@@ -162,6 +167,9 @@ void Stepper::on(const event::Note& e) {
     return;
   }
   const bool ours_is_older = holder.epoch > s_.epoch || (holder.epoch == s_.epoch && holder.node < cluster_.self);
+  if (ours_is_older && s_.phase == Phase::stopping && holder.epoch > s_.noted.epoch && here(Here::running)) {
+    say_it_runs_twice(holder, "ours is being ended already");  // the cluster manager saw the two first
+  }
   if (ours_is_older && (s_.phase == Phase::held || s_.phase == Phase::offered) && !nothing_here()) {
     if (here(Here::unknown) && holder.epoch > s_.epoch) {  // as a rule ours has long ended, and the record is old
       if (holder.epoch > s_.noted.epoch) s_.noted = holder;

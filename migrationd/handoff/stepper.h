@@ -104,6 +104,7 @@ class Stepper {
   void release(const event::Claim& e, const std::string& why);
   void say_gone(const event::Claim& e);
   std::string not_running() const;
+  void say_it_runs_twice(const Holder& holder, const std::string& what_is_done);
   void conflict(const Holder& holder);
   bool superseded() const;
 

@@ -38,6 +38,7 @@ struct Peer {
   bool gone = false;          ///< taken out of the configuration
   bool hinted = false;        ///< skip the pause that comes
   bool reported = false;      ///< what link_changed said last
+  std::string boot_id;        ///< of the Hello with which it was linked last
   std::string dialed_address; ///< of `out` or of what is to become it
   ConnectionPtr dialing;      ///< not authenticated yet
   ConnectionPtr out, in;      ///< authenticated
@@ -86,6 +87,7 @@ struct NodeLink::Impl : std::enable_shared_from_this<Impl> {
     const bool up = is_up(peer);
     if (up == peer.reported) return;
     peer.reported = up;
+    if (up) peer.boot_id = peer.out->hello().boot_id;
     say(Level::notice, up ? "link to " + peer.name + ": up (" + peer.out->remote() + ")" : "link to " + peer.name + ": down");
     deliver([name = peer.name, up](engine::PeerListener& listener) { listener.link_changed(name, up); });
   }

@@ -178,4 +178,9 @@ bool NodeLink::linked(const NodeName& node) const {
   return it != impl_->peers.end() && impl_->is_up(*it->second);
 }
 
+std::string NodeLink::boot_id(const NodeName& node) const {
+  const auto it = impl_->peers.find(node);
+  return it != impl_->peers.end() ? it->second->boot_id : std::string();
+}
+
 }  // namespace migrationd::io

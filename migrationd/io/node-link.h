@@ -94,6 +94,7 @@ class NodeLink : public engine::Peers {
   void listen(engine::PeerListener* listener) override;
   void send(const NodeName& to, const wire::PeerMessage& message) override;
   bool linked(const NodeName& node) const override;
+  std::string boot_id(const NodeName& node) const override;
   void drop(const NodeName& node) override;
 
  private:

@@ -98,8 +98,10 @@ void Network::set_up(const Pair& pair, bool up, std::uint64_t lives) {
   for (const auto& [here, there] : {std::pair{pair.first, pair.second}, std::pair{pair.second, pair.first}}) {
     Node* node = sim_.node(here);
     if (!node->daemon) continue;
-    sim_.to_daemon(0, node->daemon, [node, there = there, up] {
-      if (node->daemon && node->daemon->peer_listener) node->daemon->peer_listener->link_changed(there, up);
+    sim_.to_daemon(0, node->daemon, [this, node, there = there, up] {
+      if (!node->daemon || !node->daemon->peer_listener) return;
+      if (up) node->daemon->linked_boots[there] = there + "-" + std::to_string(sim_.node(there)->boots);
+      node->daemon->peer_listener->link_changed(there, up);
     });
   }
 }

@@ -49,6 +49,7 @@ struct Daemon : engine::Clock,
   void listen(engine::PeerListener* listener) override { peer_listener = listener; }
   void send(const NodeName& to, const wire::PeerMessage& message) override;
   bool linked(const NodeName& node) const override;
+  std::string boot_id(const NodeName& node) const override { return linked_boots.contains(node) ? linked_boots.at(node) : ""; }
   void drop(const NodeName&) override {}  // a link here is up or down as a whole, and nothing comes over one that is down
   // engine::ClusterManager
   void listen(engine::ClusterListener* listener) override { cluster_listener = listener; }
@@ -81,6 +82,7 @@ struct Daemon : engine::Clock,
   std::map<DomainUuid, engine::DomainView> views;
   engine::HypervisorListener* hypervisor_listener = nullptr;
   engine::PeerListener* peer_listener = nullptr;
+  std::map<NodeName, std::string> linked_boots;  ///< the boot id of each node when it was linked last
   engine::ClusterListener* cluster_listener = nullptr;
   struct Timer {
     Instant due;

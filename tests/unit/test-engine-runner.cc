@@ -52,6 +52,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void listen(PeerListener*) override {}
   void send(const NodeName&, const wire::PeerMessage&) override {}
   bool linked(const NodeName&) const override { return true; }
+  std::string boot_id(const NodeName&) const override { return {}; }
   void drop(const NodeName&) override {}
   // ClusterManager
   void listen(ClusterListener*) override {}

@@ -207,6 +207,29 @@ TEST_CASE("handoff rules: two holders: the one with the smaller epoch ends, loud
   CHECK_FALSE(find<action::ShutDown>(ours_newer));
 }
 
+TEST_CASE("handoff rules: two holders: said, too, where the cluster manager has begun to stop the older one") {
+  const Step first = step(pair(), stopping(), at(Here::running), event::Note{{"n2", "i2", {8}}});
+  CHECK(first.next.phase == Phase::stopping);
+  CHECK_FALSE(find<action::ShutDown>(first));
+  CHECK(alarms(first));
+  CHECK_FALSE(alarms(step(pair(), first.next, at(Here::running), event::Note{{"n2", "i2", {8}}})));  // once
+  CHECK_FALSE(alarms(step(pair(), stopping(), at(Here::absent), event::Note{{"n2", "i2", {8}}})));
+  CHECK_FALSE(alarms(step(pair(), stopping(), at(Here::running), event::Note{{"n2", "i2", {6}}})));
+}
+
+TEST_CASE("handoff rules: who heard of a holder before it knew what runs here boots with a larger epoch than that one's") {
+  for (const Event& seen : {Event{event::HereChanged{}}, Event{event::Recovered{}}}) {
+    const Step early = step(pair(), offered(), at(Here::unknown), event::Note{{"n2", "i2", {8}}});
+    const Step absent = step(pair(), early.next, at(Here::absent), seen);
+    REQUIRE(absent.next.phase == Phase::gone);
+    CHECK(absent.next.epoch == Epoch{8});
+    const Step asks = step(pair(), absent.next, at(Here::absent), event::Start{11});
+    const Step boots = step(pair(), asks.next, at(Here::absent), event::Proven{"n2", Proof::not_member});
+    REQUIRE(boots.next.phase == Phase::held);
+    CHECK(boots.next.epoch > Epoch{8 + 1'000'000 - 1});
+  }
+}
+
 TEST_CASE("handoff rules: two holders with the same epoch: exactly one of them ends") {
   const Step smaller = step(pair(), held(), at(Here::running), event::Note{{"n2", "i2", {7}}});
   CHECK(smaller.next.phase == Phase::held);
