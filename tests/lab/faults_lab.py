@@ -4,11 +4,11 @@ verdict afterwards: one instance, one writer, and a guest that was healthy is th
 
 import contextlib
 
-from handoff_lab import check, linked, log_of, on, one_writer, wait_settled, wait_until, where
+from handoff_lab import check, linked, log_of, on, one_writer, standby, wait_settled, wait_until, where
 
 __all__ = ["ready_count", "daemon_killed", "daemon_again", "libvirtd_killed", "libvirtd_again", "slow", "migrating",
            "arrives", "boot_id_of", "unharmed", "restarted_once", "back_to_normal", "said_since", "since", "meta",
-           "op_timeout", "nodes_online", "move_to", "move_over"]
+           "op_timeout", "nodes_online", "move_to", "move_over", "moves_in_spite_of", "stays_well_in_spite_of"]
 
 
 def since(node):
@@ -148,3 +148,29 @@ def move_to(lab, node, vm="vm1"):
 def move_over(lab):
     lab.nodes[0].run("crm configure delete wish", check=False)
     wait_settled(lab)
+
+
+def moves_in_spite_of(lab, blow):
+    """The cluster empties the guest's node; when memory has crossed the wire, blow(source, destination) is struck. The
+    guest arrives all the same, unharmed."""
+    source, destination = on(lab)
+    before = boot_id_of(lab)
+    with slow(lab, source):
+        standby(lab, source)
+        migrating(source)
+        blow(source, destination)
+    arrives(lab, destination)
+    back_to_normal(lab)
+    unharmed(lab, before)
+
+
+def stays_well_in_spite_of(lab, blow):
+    """As moves_in_spite_of(), but moved by a wish: after blow() it may run on either node, unharmed."""
+    source, destination = on(lab)
+    before = boot_id_of(lab)
+    with slow(lab, source):
+        move_to(lab, destination)
+        migrating(source)
+        blow(source, destination)
+    unharmed(lab, before)
+    move_over(lab)

@@ -38,8 +38,12 @@ def up(files={}, **settings):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
         lab = Lab.up(name=name(), install=folder, **settings)
-    for node in lab.nodes:
-        wait_until(lambda: linked(node, [n for n in lab.nodes if n is not node]), 20, f"links of {node.name}")
+    try:
+        for node in lab.nodes:
+            wait_until(lambda: linked(node, [n for n in lab.nodes if n is not node]), 20, f"links of {node.name}")
+    except BaseException:
+        lab.down()  # the test that would take it down does not have it yet
+        raise
     return lab
 
 

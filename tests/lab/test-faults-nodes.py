@@ -4,12 +4,14 @@
 did not run on the node that was shot."""
 
 import sys
+import time
 
-from faults_lab import (arrives, back_to_normal, boot_id_of, migrating, move_over, move_to, nodes_online,
-                        restarted_once, slow, unharmed)
+from faults_lab import (arrives, back_to_normal, boot_id_of, migrating, move_over, move_to, moves_in_spite_of,
+                        nodes_online, restarted_once, slow, stays_well_in_spite_of, unharmed)
 from handoff_lab import add_vm, on, run, standby, up, wait_until, where
 
 lab = None
+CUT = 0.3  # seconds; shorter than Corosync's patience: no split
 
 
 def case_first_start():
@@ -19,21 +21,20 @@ def case_first_start():
     on(lab)
 
 
-def case_link_cut_for_a_moment_during_a_migration():
-    """Shorter than Corosync's patience: no split. One way, the other way, both."""
-    source, destination = on(lab)
-    before = boot_id_of(lab)
-    with slow(lab, source):
-        standby(lab, source)
-        migrating(source)
+def flickers(source, destination):
+    for _ in range(2):
         for pair in ((source, destination), (destination, source)):
             lab.cut(*(n.name for n in pair), one_way=True)
+            time.sleep(CUT)
             lab.heal(*(n.name for n in pair), one_way=True)
-        lab.cut(source.name, destination.name)
-        lab.heal(source.name, destination.name)
-    arrives(lab, destination)
-    back_to_normal(lab)
-    unharmed(lab, before)
+    lab.cut(source.name, destination.name)
+    time.sleep(CUT)
+    lab.heal(source.name, destination.name)
+
+
+def case_link_cut_for_a_moment_during_a_migration():
+    """One way, the other way, both."""
+    moves_in_spite_of(lab, flickers)
 
 
 def case_link_cut_during_a_migration():
@@ -59,15 +60,7 @@ def case_link_cut_during_a_migration():
 
 
 def case_destination_node_killed_during_a_migration():
-    source, destination = on(lab)
-    before = boot_id_of(lab)
-    with slow(lab, source):
-        move_to(lab, destination)
-        migrating(source)
-        lab.kill(destination.name)
-    nodes_online(lab)
-    unharmed(lab, before)
-    move_over(lab)
+    stays_well_in_spite_of(lab, lambda source, destination: (lab.kill(destination.name), nodes_online(lab)))
 
 
 def case_source_node_killed_during_a_migration():

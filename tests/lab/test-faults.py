@@ -6,11 +6,21 @@ lost. (Nodes killed and links cut: test-faults-nodes.py.)"""
 import sys
 
 from faults_lab import (arrives, back_to_normal, boot_id_of, daemon_again, daemon_killed, libvirtd_again,
-                        libvirtd_killed, meta, migrating, move_over, move_to, op_timeout, said_since, since, slow,
-                        unharmed)
+                        libvirtd_killed, meta, move_over, move_to, moves_in_spite_of, op_timeout, said_since, since,
+                        slow, stays_well_in_spite_of, unharmed)
 from handoff_lab import add_vm, check, on, run, standby, up, wait_settled, wait_until, where
 
 lab = None
+
+
+def source_daemon_dies(source, destination):
+    daemon_again(source, daemon_killed(source))
+
+
+def destination_daemon_dies(source, destination):
+    daemon_again(destination, daemon_killed(destination))
+
+
 # One change of the CIB: vm1 is to go to another node, and there its start waits for a slow one of something that has
 # nothing to do with it. So it stays offered for some seconds, and nobody claims it.
 GATE = """<configuration><resources>
@@ -47,28 +57,24 @@ def case_source_daemon_killed_while_offered():
     wait_settled(lab)
 
 
-def case_source_daemon_killed_during_a_pull():
+def case_destination_daemon_killed_as_it_claims():
     source, destination = on(lab)
-    before = boot_id_of(lab)
+    before, mark = boot_id_of(lab), since(destination)
     with slow(lab, source):
-        standby(lab, source)
-        migrating(source)
-        daemon_again(source, daemon_killed(source))
-    arrives(lab, destination)
-    back_to_normal(lab)
+        move_to(lab, destination)
+        wait_until(lambda: said_since(destination, mark, "gone -> claim"), 60, "the claim", interval=0.02)
+        daemon_again(destination, daemon_killed(destination))
     unharmed(lab, before)
+    move_over(lab)
+
+
+def case_source_daemon_killed_during_a_pull():
+    moves_in_spite_of(lab, source_daemon_dies)
 
 
 def case_destination_daemon_killed_during_a_pull():
     """Its start fails at once, and in standby there is nowhere else: moved by a wish, not by standby."""
-    source, destination = on(lab)
-    before = boot_id_of(lab)
-    with slow(lab, source):
-        move_to(lab, destination)
-        migrating(source)
-        daemon_again(destination, daemon_killed(destination))
-    unharmed(lab, before)
-    move_over(lab)
+    stays_well_in_spite_of(lab, destination_daemon_dies)
 
 
 def case_start_has_too_little_time_for_a_pull():
@@ -81,34 +87,30 @@ def case_start_has_too_little_time_for_a_pull():
             "crm_mon -1 --exclude=all --include=failures").stdout, 60, "the failed start")
         wait_settled(lab)
         check(where(lab) == [source.name], f"vm1 runs on {where(lab)}")
-    op_timeout(lab, "start", 60)
     move_over(lab)
     unharmed(lab, before)
+
+
+def case_destination_daemon_killed_as_it_gives_up():
+    """The start's time is over, and before the source has said whether it was given, the daemon that asked dies."""
+    source, destination = on(lab)
+    before, mark = boot_id_of(lab), since(destination)
+    with slow(lab, source):
+        move_to(lab, destination)
+        wait_until(lambda: said_since(destination, mark, "claim -> withdrawn"), 60, "the withdrawal", interval=0.02)
+        daemon_again(destination, daemon_killed(destination))
+    op_timeout(lab, "start", 60)
+    unharmed(lab, before)
+    move_over(lab)
     meta(lab, "allow-migrate", "true")
 
 
 def case_source_daemon_killed_during_a_push():
-    source, destination = on(lab)
-    before = boot_id_of(lab)
-    with slow(lab, source):
-        standby(lab, source)
-        migrating(source)
-        daemon_again(source, daemon_killed(source))
-    arrives(lab, destination)
-    back_to_normal(lab)
-    unharmed(lab, before)
+    moves_in_spite_of(lab, source_daemon_dies)
 
 
 def case_destination_daemon_killed_during_a_push():
-    source, destination = on(lab)
-    before = boot_id_of(lab)
-    with slow(lab, source):
-        standby(lab, source)
-        migrating(source)
-        daemon_again(destination, daemon_killed(destination))
-    arrives(lab, destination)
-    back_to_normal(lab)
-    unharmed(lab, before)
+    moves_in_spite_of(lab, destination_daemon_dies)
 
 
 def case_source_daemon_killed_right_after_the_hand_off():
@@ -142,29 +144,11 @@ def case_libvirtd_killed_while_idle():
 
 
 def case_source_libvirtd_killed_during_a_migration():
-    source, destination = on(lab)
-    before = boot_id_of(lab)
-    with slow(lab, source):
-        standby(lab, source)
-        migrating(source)
-        libvirtd_killed(source)
-        libvirtd_again(source)
-    arrives(lab, destination)
-    back_to_normal(lab)
-    unharmed(lab, before)
+    moves_in_spite_of(lab, lambda source, destination: (libvirtd_killed(source), libvirtd_again(source)))
 
 
 def case_destination_libvirtd_killed_during_a_migration():
-    source, destination = on(lab)
-    before = boot_id_of(lab)
-    with slow(lab, source):
-        standby(lab, source)
-        migrating(source)
-        libvirtd_killed(destination)
-        libvirtd_again(destination)
-    arrives(lab, destination)
-    back_to_normal(lab)
-    unharmed(lab, before)
+    moves_in_spite_of(lab, lambda source, destination: (libvirtd_killed(destination), libvirtd_again(destination)))
 
 
 def case_migrate_to_has_too_little_time():
@@ -181,15 +165,24 @@ def case_migrate_to_has_too_little_time():
 
 
 def case_agent_killed_during_migrate_to():
+    moves_in_spite_of(lab, lambda source, destination: source.run(["pkill", "-KILL", "-f", "VirtualDomain migrate_to"]))
+
+
+def case_daemon_killed_during_a_real_stop():
+    """The agent that waits for the stop carries it out itself; nothing is fenced, and it starts again."""
     source, destination = on(lab)
-    before = boot_id_of(lab)
-    with slow(lab, source):
-        standby(lab, source)
-        migrating(source)
-        source.run(["pkill", "-KILL", "-f", "VirtualDomain migrate_to"])
-    arrives(lab, destination)
-    back_to_normal(lab)
-    unharmed(lab, before)
+    mark, shot = since(source), len(lab.power_events())
+    lab.nodes[0].run("crm_resource -r vm1 --meta -p target-role -v Stopped")
+    wait_until(lambda: said_since(source, mark, "-> stopping"), 60, "the stop", interval=0.02)
+    daemon_again(source, daemon_killed(source))
+    wait_settled(lab)
+    check(where(lab) == [], f"vm1 still runs on {where(lab)}")
+    failed = lab.nodes[0].run("crm_mon -1 --exclude=all --include=failures").stdout
+    check("vm1_stop" not in failed, f"the stop failed: {failed}")
+    meta(lab, "target-role", "Started")
+    wait_until(lambda: where(lab), 60, "vm1 started again")
+    boot_id_of(lab)
+    check(len(lab.power_events()) == shot, f"a node was fenced: {lab.power_events()[shot:]}")
 
 
 def case_down():
