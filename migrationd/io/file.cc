@@ -28,10 +28,29 @@ Result<std::string> read_all(const Fd& fd, std::size_t limit, const std::string&
   }
 }
 
+namespace {
+
+/// What a directory that was just made holds survives a power failure only when its own name does.
+Outcome flush_parent(const std::string& path) {
+  const std::string parent = path + "/..";
+  const Fd fd(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd && ::fsync(fd.get()) == 0) return Done{};
+  return Error{"made the directory " + path + ", but fsync of " + parent + " failed: " + errno_text(errno) +
+               "; it would not be sure to survive a power failure"};
+}
+
+}  // namespace
+
 Result<Fd> open_private_directory(const std::string& path) {
-  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+  if (::mkdir(path.c_str(), 0700) == 0) {
+    if (const Outcome flushed = flush_parent(path); !flushed) {
+      ::rmdir(path.c_str());  // so that the next attempt flushes it
+      return Error{flushed.error()};
+    }
+  } else if (errno != EEXIST) {
     return Error{"can't make the directory " + path + ": " + errno_text(errno) +
                  "; make it with: install -d -m 0700 " + path};
+  }
   Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) {
     // Linux says ENOTDIR, not ELOOP, for a symbolic link opened with O_DIRECTORY | O_NOFOLLOW.

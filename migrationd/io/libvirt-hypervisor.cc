@@ -40,6 +40,7 @@ LibvirtHypervisor::LibvirtHypervisor(boost::asio::io_context& loop, LibvirtConfi
     : loop_(loop),
       config_(std::move(config)),
       log_(log),
+      door_(std::make_shared<LoopDoor>(loop)),
       calls_(loop, workers),
       long_calls_(loop, migrations_at_once),
       registry_(config_.uri.rfind("xen", 0) == 0),
@@ -65,6 +66,7 @@ void LibvirtHypervisor::start() {
 
 void LibvirtHypervisor::stop() {
   running_ = false;
+  door_->close();
   life_ = std::make_shared<int>(0);
   ++generation_;
   retry_timer_.cancel();
@@ -81,9 +83,9 @@ void LibvirtHypervisor::stop() {
 
 void LibvirtHypervisor::connect() {
   std::uint64_t generation = ++generation_;
-  auto post = [this, generation, life = std::weak_ptr<int>(life_), &loop = loop_](auto function) {
+  auto post = [this, generation, life = std::weak_ptr<int>(life_), door = door_](auto function) {
     // Called in libvirt's thread.
-    boost::asio::post(loop, [this, generation, life, function = std::move(function)] {
+    door->post([this, generation, life, function = std::move(function)] {
       if (life.lock() && generation == generation_) function();
     });
   };
@@ -169,14 +171,17 @@ void LibvirtHypervisor::list(engine::Callback<Outcome> done) {
     static bool collect(const Connection& connection, unsigned flags, std::set<DomainUuid>& to) {
       virDomainPtr* domains = nullptr;
       const int count = virConnectListAllDomains(connection.get(), &domains, flags);
+      bool complete = count >= 0;
       for (int i = 0; i < count; ++i) {
         char text[VIR_UUID_STRING_BUFLEN];
-        if (virDomainGetUUIDString(domains[i], text) == 0)
-          if (auto uuid = DomainUuid::parse(text)) to.insert(*uuid);
+        const std::optional<DomainUuid> uuid =
+            virDomainGetUUIDString(domains[i], text) == 0 ? DomainUuid::parse(text) : std::nullopt;
+        if (uuid) to.insert(*uuid);
+        complete = complete && uuid;  // one that can't be named is missing in the listing
         virDomainFree(domains[i]);
       }
       std::free(domains);
-      return count >= 0;
+      return complete;
     }
   };
   std::uint64_t generation = generation_;

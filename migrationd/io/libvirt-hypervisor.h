@@ -23,6 +23,7 @@
 #include "migrationd/io/emulator.h"
 #include "migrationd/io/job-progress.h"
 #include "migrationd/io/libvirt-connection.h"
+#include "migrationd/io/loop-door.h"
 
 namespace migrationd::io {
 
@@ -123,6 +124,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
   engine::Log& log_;
   engine::HypervisorListener* listener_ = nullptr;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);  ///< callbacks hold it weakly
+  std::shared_ptr<LoopDoor> door_;  ///< through which libvirt's thread comes to the loop, until stop()
   BlockingCalls calls_;
   BlockingCalls long_calls_;  ///< migrations: as many as are ordered, none waits for another
   DomainRegistry registry_;

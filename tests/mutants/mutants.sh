@@ -83,4 +83,48 @@ all_mutants() {
   $1 push-without-readiness migrationd/intent/intent.cc \
     's/if (ready || (decision.intent/if (true || (decision.intent/' \
     'unit intent: a destination that is not ready*'
+
+  # --- the code that does it ---
+  $1 no-fsync-of-the-record migrationd/io/file.cc \
+    's/if (::fsync(fd.get()) != 0) return fail("fsync");//' \
+    'unit journal-disk: a record and its name are flushed*' 'unit journal-disk: a write for --direct*'
+  $1 no-fsync-of-the-name migrationd/io/file.cc \
+    's/if (::fsync(directory.get()) != 0)/if (false)/' \
+    'unit journal-disk: a record and its name are flushed*' 'unit journal-disk: a write for --direct*'
+  $1 failed-fsync-is-success migrationd/io/file.cc \
+    's/if (::fsync(fd.get()) != 0) return fail("fsync");/(void)::fsync(fd.get());/' \
+    'unit journal-disk: a record that can?t be flushed*'
+  $1 answer-before-the-disk migrationd/io/journal-files.cc \
+    's/^\( *\)Outcome outcome = job.work(finish);/\1job.report(Done{});\n&/' \
+    'unit journal-disk: a record and its name are flushed*'
+  $1 failed-listing-is-empty migrationd/io/libvirt-hypervisor.cc \
+    's/bool complete = count >= 0;/bool complete = true;/' \
+    'unit libvirt-listing: half of a listing that fails*'
+  $1 half-a-listing-is-enough migrationd/io/libvirt-hypervisor.cc \
+    's/^\( *\)!Found::collect(connection, VIR_CONNECT_LIST_DOMAINS_ACTIVE, found.uuids))/\1(Found::collect(connection, VIR_CONNECT_LIST_DOMAINS_ACTIVE, found.uuids), false))/' \
+    'unit libvirt-listing: half of a listing that fails*'
+  $1 not-listed-is-absent migrationd/io/domain-registry.cc \
+    '/DomainRegistry::listed(/,/^}/s/if (entry.listed) to_read.insert(uuid);/if (uuids.contains(uuid)) to_read.insert(uuid); else entries_[uuid].listed = false, entries_[uuid].end_seen = true, entries_[uuid].alive = nullptr;/' \
+    'unit libvirt-listing: a known domain that a listing leaves out*'
+  $1 emulators-not-looked-for migrationd/io/libvirt-hypervisor.cc \
+    's/if (!found.value().uuids.contains(uuid)) registry_.stray(.*/;/' \
+    'unit libvirt-listing: a living emulator that the listing does not name*'
+  $1 complete-before-it-is-read migrationd/io/libvirt-hypervisor.cc \
+    's/std::set<DomainUuid> to_read = registry_.listed(found.value().uuids);/&\n        registry_.complete(now());/' \
+    'unit libvirt-listing: before each domain of the listing is read*'
+  $1 copy-resumes-by-itself migrationd/io/libvirt-migration.cc \
+    's/ | VIR_MIGRATE_PAUSED//' \
+    'unit libvirt-job: the copy is ordered to arrive paused*'
+  $1 copy-without-its-mark migrationd/io/libvirt-migration.cc \
+    's/return with_copy_mark(xml.get(), !paused_by_somebody);/return std::string(xml.get());/' \
+    'unit libvirt-job: the copy is ordered to arrive paused*'
+  $1 lost-answer-resumes-the-source migrationd/io/migration-end.cc \
+    's/^ *bool moved = /  if (facts.call == Call::failed) return MigrationEnd{JobEnd::paused_here, "the call failed"};\n&/' \
+    'unit libvirt-job: a lost answer ends nothing*'
+  $1 unreadable-source-resumes migrationd/io/migration-end.cc \
+    's/case Here::unknown: return {};/case Here::unknown: return MigrationEnd{JobEnd::paused_here, ""};/' \
+    'unit libvirt-job: a lost answer ends nothing*'
+  $1 death-of-the-source-not-seen migrationd/io/libvirt-migration.cc \
+    '/void MigrationJob::order(/,/^}/s/watch_emulator();//' \
+    'unit libvirt-job: after the switchover the emulator?s death*'
 }
