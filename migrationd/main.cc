@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <thread>
 
@@ -20,6 +21,7 @@
 #include "migrationd/io/boot-clock.h"
 #include "migrationd/io/cluster-choice.h"
 #include "migrationd/io/config-file.h"
+#include "migrationd/io/config-note.h"
 #include "migrationd/io/dead-man.h"
 #include "migrationd/io/direct.h"
 #include "migrationd/io/installation.h"
@@ -97,7 +99,9 @@ std::string own_path() {
 /// The daemon's life, from the first object to the last. Members are in the order of their dependence.
 class Daemon {
  public:
-  Daemon(const io::Config& config, NodeName self, io::LogSink& log) : config_(config), self_(std::move(self)), log_(log) {}
+  /// `config_path`: the file that `config` was read from, absolute.
+  Daemon(const io::Config& config, std::string config_path, NodeName self, io::LogSink& log)
+      : config_(config), config_path_(std::move(config_path)), self_(std::move(self)), log_(log) {}
 
   Outcome prepare();
   int run();
@@ -108,6 +112,7 @@ class Daemon {
   void pet_watchdog();
 
   const io::Config& config_;
+  std::string config_path_;
   NodeName self_;
   io::LogSink& log_;
   boost::asio::io_context loop_{1};
@@ -151,6 +156,9 @@ Outcome Daemon::prepare() {
   }
   if (!lock.ok()) return Error{lock.error()};
   lock_ = std::make_unique<io::JournalLock>(std::move(lock.value()));
+  if (const Outcome noted = io::note_config(config_path_); !noted.ok()) {
+    log_.write(engine::Log::Level::warning, "", noted.error() + ": without the daemon the agent may look in other places");
+  }
   auto identity = io::begin_incarnation(config_.state_dir);
   if (!identity.ok()) return Error{identity.error()};
   identity_ = identity.value();
@@ -181,6 +189,7 @@ Outcome Daemon::prepare() {
   dead_man.state_dir = config_.state_dir;
   dead_man.runtime_dir = config_.runtime_dir;
   dead_man.systemd = io::systemd_is_init();
+  dead_man.config = config_path_;
   dead_man_ = std::make_unique<io::DeadManProcess>(loop_, dead_man, log_);
   loaded_ = std::move(loaded.value());
   return Done{};
@@ -291,11 +300,14 @@ int Daemon::run() {
   return exit_code_;
 }
 
-/// The agent's way while the daemon does not run. What can't be read of the configuration must not keep a stop from
-/// working: then the defaults count.
+/// The agent's way while the daemon does not run, by the daemon's own configuration. What can't be read of that must not
+/// keep a stop from working: then the defaults count.
 int direct(const std::string& config_path, int argc, char** argv) {
   const io::ConfigRest rest = io::read_rest_of_config_file(config_path);
   if (!rest.complaint.empty()) std::fprintf(stderr, "migrationd: %s\n", rest.complaint.c_str());
+  if (config_path != io::default_config_path && access(config_path.c_str(), F_OK) != 0 && errno == ENOENT) {
+    std::fprintf(stderr, "migrationd: the configuration file %s is gone: the defaults count\n", config_path.c_str());
+  }
   io::DirectPlaces places;
   places.state_dir = rest.config.state_dir;
   places.runtime_dir = rest.config.runtime_dir;
@@ -311,7 +323,7 @@ int main(int argc, char** argv) {
   bool standard_error = false;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
-    if (word == "--direct") return direct(config_path, argc - i - 1, argv + i + 1);
+    if (word == "--direct") return direct(config_named ? config_path : io::noted_config(), argc - i - 1, argv + i + 1);
     if (word == "--config" && i + 1 < argc) {
       config_path = argv[++i];
       config_named = true;
@@ -342,7 +354,9 @@ int main(int argc, char** argv) {
     self = name;
   }
   io::LogSink log(log_settings(config.value()));
-  Daemon daemon(config.value(), self, log);
+  std::error_code no_directory;
+  const auto absolute = std::filesystem::absolute(config_path, no_directory);
+  Daemon daemon(config.value(), no_directory ? config_path : absolute.lexically_normal().string(), self, log);
   const Outcome prepared = daemon.prepare();
   if (!prepared.ok()) {
     log.write(engine::Log::Level::alarm, "", prepared.error());

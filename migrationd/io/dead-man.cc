@@ -66,10 +66,22 @@ std::string unit(const DomainUuid& uuid) { return "migrationd-dead-man-" + uuid.
 
 std::string record_name(const std::string& runtime_dir, const DomainUuid& uuid) { return runtime_dir + "/dead-man/" + uuid.str(); }
 
+/// The call of `migrationd --direct WORDS...` as this daemon would understand it.
+std::vector<std::string> direct_call(const DeadManConfig& config, std::vector<std::string> words) {
+  std::vector<std::string> call{config.program};
+  if (!config.config.empty()) call.insert(call.end(), {"--config", config.config});
+  call.push_back("--direct");
+  call.insert(call.end(), words.begin(), words.end());
+  call.insert(call.end(), {"--state-dir=" + config.state_dir, "--runtime-dir=" + config.runtime_dir});
+  return call;
+}
+
 Outcome arm_timer(const DeadManConfig& config, const DomainUuid& uuid, Milliseconds after) {
-  return run_program({"systemd-run", "--quiet", "--collect", "--unit=" + unit(uuid), "--on-active=" + std::to_string(after.count()) + "ms",
-                      "--timer-property=AccuracySec=100ms", "--", config.program, "--direct", "dead-man", uuid.str(),
-                      "--state-dir=" + config.state_dir, "--runtime-dir=" + config.runtime_dir});
+  std::vector<std::string> words{"systemd-run", "--quiet", "--collect", "--unit=" + unit(uuid), "--on-active=" + std::to_string(after.count()) + "ms",
+                                 "--timer-property=AccuracySec=100ms", "--"};
+  const std::vector<std::string> call = direct_call(config, {"dead-man", uuid.str()});
+  words.insert(words.end(), call.begin(), call.end());
+  return run_program(words);
 }
 
 }  // namespace
@@ -97,8 +109,7 @@ void DeadManProcess::arm(const DomainUuid& uuid, Milliseconds after) {
       Outcome armed = arm_timer(config, uuid, after);
       if (armed) return armed;
     }
-    return run_program({config.program, "--direct", "dead-man-timer", uuid.str(), std::to_string(after.count()),
-                        "--state-dir=" + config.state_dir, "--runtime-dir=" + config.runtime_dir});
+    return run_program(direct_call(config, {"dead-man-timer", uuid.str(), std::to_string(after.count())}));
   });
 }
 

@@ -2,7 +2,8 @@
 // engine::DeadMan: armed per offer, outside the daemon, so that an offer ends also when the daemon is killed and
 // never comes back. Where systemd is pid 1 it is a transient timer (a process of ours would die with the unit's
 // control group); elsewhere a small process in a session of its own that waits on CLOCK_BOOTTIME and then does
-// `migrationd --direct dead-man UUID`. It is recorded in RUNTIME_DIR/dead-man/UUID as "PID START-TIME".
+// `migrationd --direct dead-man UUID`, by the daemon's own configuration and places, wherever these are. It is recorded
+// in RUNTIME_DIR/dead-man/UUID as "PID START-TIME".
 #pragma once
 
 #include <string>
@@ -19,6 +20,7 @@ struct DeadManConfig {
   std::string state_dir = "/var/lib/migrationd";
   std::string runtime_dir = "/run/migrationd";
   bool systemd = false;     ///< see systemd_is_init()
+  std::string config;       ///< absolute path of the daemon's configuration; empty: the default one
 };
 
 /// sd_booted(3): the directory /run/systemd/system exists.
