@@ -45,8 +45,8 @@ Result<Daemon> Daemon::connect() {
   return Daemon(std::move(std::get<0>(client)));
 }
 
-Result<std::string> Daemon::ask(const std::string& operation, const std::string& operand) {
-  wire::LocalRequest request{.operation = operation, .face = "ctl", .resource = operand};
+Result<std::string> Daemon::ask(const std::string& operation, const std::string& operand, std::map<std::string, std::string> parameters) {
+  wire::LocalRequest request{.operation = operation, .face = "ctl", .resource = operand, .parameters = std::move(parameters)};
   request.timeout = std::chrono::duration_cast<migrationd::Milliseconds>(patience);
   return body_of(client_->ask(request, deadline()));
 }

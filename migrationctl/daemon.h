@@ -2,6 +2,7 @@
 // The daemon of this node, as the commands ask it: each error already says what to do about it.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -15,8 +16,10 @@ class Daemon {
   /// Connects, within ten seconds. Errors: it does not run, it refuses this user, or another process has its name.
   static migrationd::Result<Daemon> connect();
 
-  /// The body of the answer to "ctl-..." with its operand, within ten seconds. Errors also: the daemon's own reason.
-  migrationd::Result<std::string> ask(const std::string& operation, const std::string& operand = "");
+  /// The body of the answer to "ctl-..." with its operand and parameters, within ten seconds. Errors also: the daemon's
+  /// own reason.
+  migrationd::Result<std::string> ask(const std::string& operation, const std::string& operand = "",
+                                      std::map<std::string, std::string> parameters = {});
   /// The next answer of ctl-watch, within ten seconds (it comes every second).
   migrationd::Result<std::string> next();
 

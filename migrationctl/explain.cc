@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // migrationctl explain: what a stop of a resource on a node would mean. With --cib from a saved CIB, for any node of
 // it and without a daemon or a cluster; destinations are taken for ready then, because nobody can be asked. Without it
-// the daemon of this node also says what it decided lately. Either half is worth having when the other can't be had:
-// under Heartbeat there is no scheduler to ask, and a daemon that is down does not silence the scheduler.
+// the daemon of this node also says what the scheduler does not know (handoff=off, a domain that is not healthy), has the
+// destination asked as a stop would, and says what it decided lately. Either half is worth having when the other can't
+// be had: under Heartbeat there is no scheduler to ask, and a daemon that is down does not silence the scheduler.
 #include "migrationctl/commands.h"
 
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -57,6 +59,7 @@ std::string in_words(const Options& options, const intent::Decision& decision) {
 
 /// What the daemon of this node said, or why it said nothing.
 struct FromDaemon {
+  std::optional<Daemon> daemon;
   std::string node;
   std::string body;  ///< JSON; empty: nothing
   std::string trouble;
@@ -69,13 +72,14 @@ FromDaemon ask_daemon(const Options& options) {
     from.trouble = daemon.error();
     return from;
   }
-  if (const auto body = daemon.value().ask("ctl-status"); body)
+  from.daemon.emplace(std::move(daemon.value()));
+  if (const auto body = from.daemon->ask("ctl-status"); body)
     if (const auto status = read_status(body.value()); status) from.node = status.value().node;
   if (!options.node.empty() && options.node != from.node) {
     from.trouble = "only the daemon on " + options.node + " knows what was decided there lately";
     return from;
   }
-  auto body = daemon.value().ask("ctl-explain", options.resource);
+  auto body = from.daemon->ask("ctl-explain", options.resource);
   if (body) from.body = std::move(body.value());
   else from.trouble = body.error();
   return from;
@@ -109,6 +113,25 @@ migrationd::Result<intent::Decision> ask_scheduler(const Options& options) {
   return migrationd::io::explain_stop_now(question);
 }
 
+/// The scheduler's answer with what only the daemons know: the stop's own conditions here, and the destination's word.
+migrationd::Result<intent::Decision> with_daemons(migrationd::Result<intent::Decision> planned, FromDaemon& from, const Domain& domain) {
+  if (!domain.real_stop.empty()) return intent::Decision{intent::Intent::stop, {}, domain.real_stop};
+  if (!planned) return planned;
+  intent::Decision& decision = planned.value();
+  if (decision.intent != intent::Intent::offer && decision.intent != intent::Intent::push) return planned;
+  const auto unasked = [&](const std::string& why) {
+    decision.reason += ", if it is ready, which was not asked: " + why;
+    return planned;
+  };
+  if (from.body.empty()) return unasked(from.trouble);
+  const auto said = from.daemon->ask("ctl-ready", domain.name, {{"node", decision.to}});
+  const auto ready = said ? read_ready(said.value()) : migrationd::Error{said.error()};
+  if (!ready) return unasked(ready.error());
+  if (!ready.value().ok()) return intent::with_destination(decision, false, ready.value().error());
+  decision.reason += ", and its daemon says that it is ready";
+  return planned;
+}
+
 int complain(const Options& options, const std::string& why) {
   std::cerr << "migrationctl: cannot explain " << harmless(options.resource)
             << (options.node.empty() ? "" : " on " + harmless(options.node)) << ": " << harmless(why) << '\n';
@@ -124,7 +147,7 @@ int run_offline(const Options& options) {
 
 int run(Options options) {
   if (!options.cib.empty()) return run_offline(options);
-  const FromDaemon from = ask_daemon(options);
+  FromDaemon from = ask_daemon(options);
   if (options.node.empty()) options.node = from.node.empty() ? this_node() : from.node;
   Domain domain;
   if (!from.body.empty()) {
@@ -133,7 +156,7 @@ int run(Options options) {
     domain = std::move(read.value());
     if (!domain.resource.empty()) options.resource = domain.resource;  // it may have been named by its domain
   }
-  const auto decision = ask_scheduler(options);
+  const auto decision = with_daemons(ask_scheduler(options), from, domain);
   if (!decision && from.body.empty()) return complain(options, from.trouble + "; and " + decision.error());
   if (options.json) {
     auto answer = in_json(decision);

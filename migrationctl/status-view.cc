@@ -59,6 +59,7 @@ Domain domain_of(const Json& json) {
   domain.peer = text_of(json, "peer");
   domain.holder = text_of(json, "holder");
   domain.doubt = text_of(json, "doubt");
+  domain.real_stop = text_of(json, "real_stop");
   if (const auto left = json.find("offer_left_ms"); left != json.end() && !left->is_null()) {
     domain.offer_left = Milliseconds{left->get<std::int64_t>()};
   }
@@ -203,6 +204,13 @@ std::string in_short(const Peer& peer) {
 Result<Status> read_status(const std::string& json) { return read(json, status_of); }
 
 Result<Domain> read_domain(const std::string& json) { return read(json, domain_of); }
+
+Result<migrationd::Outcome> read_ready(const std::string& json) {
+  return read(json, [](const Json& answer) -> migrationd::Outcome {
+    if (flag_of(answer, "ready")) return migrationd::Done{};
+    return Error{text_of(answer, "why")};
+  });
+}
 
 std::string harmless(const std::string& text) {
   std::string clean;

@@ -45,6 +45,7 @@ struct Domain {
   std::optional<Milliseconds> offer_left;
   std::string doubt;
   std::optional<Job> job;
+  std::string real_stop;  ///< explain: why a stop now would end it whatever the cluster manager means; empty: that decides
   std::vector<Remark> history;
 };
 
@@ -67,6 +68,8 @@ struct Status {
 /// Errors: no JSON object, or a field of another type than ours.
 Result<Status> read_status(const std::string& json);
 Result<Domain> read_domain(const std::string& json);
+/// What a destination answered to "would you take it": ready, or the reason why not as the outcome's error.
+Result<migrationd::Outcome> read_ready(const std::string& json);
 
 /// Tables of domains, migrations and links, warnings first. `width`: longer lines are cut to so many columns; 0: never.
 std::string status_text(const Status& status, std::size_t width);

@@ -266,13 +266,14 @@ std::vector<DomainStatus> Engine::domains() const {
   std::vector<DomainStatus> all;
   for (const auto& [uuid, one] : runners_) {
     DomainStatus status{uuid, one->record().name, one->record().resource, one->state(), one->view(), Milliseconds{0},
-                        {one->remarks().begin(), one->remarks().end()}};
+                        {one->remarks().begin(), one->remarks().end()},
+                        why_real_stop(one->state(), one->view(), one->policy()), one->policy().unfenced_membership};
     if (status.state.phase == Phase::offered) status.offer_left = status.state.offer_ends - world_.clock.now();
     all.push_back(std::move(status));
   }
   for (const auto& [uuid, view] : world_.hypervisor.all()) {
     if (runners_.contains(uuid)) continue;
-    all.push_back({uuid, view.name, "", {}, view, Milliseconds{0}, {}});
+    all.push_back({uuid, view.name, "", {}, view, Milliseconds{0}, {}, why_real_stop({}, view, policy_of({})), false});
   }
   return all;
 }

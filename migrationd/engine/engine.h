@@ -52,6 +52,9 @@ struct DomainStatus {
   DomainView view;
   Milliseconds offer_left{0};
   std::vector<Remark> remarks;
+  /// Why a stop now would end it, or do nothing, whatever the cluster manager means by it; empty: that decides.
+  std::string real_stop;
+  bool unfenced_membership = false;  ///< the resource's own word, or the configuration's
 };
 
 struct PeerStatus {
@@ -92,6 +95,9 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::vector<DomainStatus> domains() const;
   std::vector<PeerStatus> peers() const;
   bool hypervisor_usable() const { return hypervisor_usable_; }
+  /// What a stop that is an offer or a push to `node` would ask it: would it take the domain, and if not, why. Answered
+  /// within a few seconds.
+  void ask_whether_ready(const DomainUuid& uuid, const NodeName& node, Callback<Outcome> done);
   /// The administrator's word that nothing of `node`'s old installation can run any more.
   Outcome forget(const NodeName& node);
 
@@ -130,6 +136,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   void mean_stop(handoff::Token token);
   bool wait_for_hypervisor(Pending& pending);
   void real_stop(Pending& pending, const std::string& reason);
+  static std::string why_real_stop(const handoff::State& state, const DomainView& view, const Policy& policy);
   void offer_if_ready(handoff::Token token, const StopIntent& intent);
   OrderReply monitor(const Order& order);
   void finish(handoff::Token token, OrderReply reply);

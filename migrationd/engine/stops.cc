@@ -21,6 +21,14 @@ constexpr Milliseconds short_offer = 30s;
 /// A silent hypervisor is waited for so long before a stop is a real one; and looked at in this rhythm.
 constexpr Milliseconds hypervisor_silence = 20s;
 constexpr Milliseconds look_again_after = 200ms;
+/// Somebody waits for an explanation as if for a stop of this length; a quarter of it is the destination's.
+constexpr Milliseconds explained_stop = 12s;
+
+/// It is ours to offer or to end. Also what runs here without us having been asked, started by hand.
+bool is_ours(const handoff::State& state, const DomainView& view) {
+  const bool by_hand = state.phase == Phase::gone && view.here == Here::running;
+  return by_hand || state.phase == Phase::held || state.phase == Phase::offered || state.phase == Phase::moving;
+}
 
 }  // namespace
 
@@ -48,26 +56,13 @@ void Engine::mean_stop(handoff::Token token) {
   Pending& pending = *found->second;
   if (wait_for_hypervisor(pending)) return;
   DomainRunner& runner = *find(pending.uuid);
-  const Phase phase = runner.state().phase;
-  const DomainView view = runner.view();
-  const bool by_hand = phase == Phase::gone && view.here == Here::running;  // runs here without us having been asked
-  const bool ours = phase == Phase::held || phase == Phase::offered || phase == Phase::moving || by_hand;
-  if (!ours) {
+  if (!is_ours(runner.state(), runner.view())) {
     runner.feed(event::Stop{token, StopMeaning::real, {}});
     return;
   }
-  if (view.here != Here::running || !view.healthy) {
-    if (phase != Phase::moving) {
-      real_stop(pending, view.detail.empty() ? "it is not healthy" : "it is " + view.detail);
-      return;
-    }
-  }
-  switch (runner.policy().handoff) {
-    case Policy::Handoff::off:
-      real_stop(pending, "handoff=off");
-      return;
-    case Policy::Handoff::automatic:
-      break;
+  if (const std::string why = why_real_stop(runner.state(), runner.view(), runner.policy()); !why.empty()) {
+    real_stop(pending, why);
+    return;
   }
   StopQuestion question = question_of(runner);
   question.face = pending.order.face;
@@ -75,6 +70,27 @@ void Engine::mean_stop(handoff::Token token) {
   world_.cluster.intent_of_stop(question, alive<StopIntent>([this, token](StopIntent intent) {
     offer_if_ready(token, intent);
   }));
+}
+
+std::string Engine::why_real_stop(const handoff::State& state, const DomainView& view, const Policy& policy) {
+  if (!is_ours(state, view)) {
+    return std::string("it is not this node's to hand over (") + handoff::to_string(state.phase) + ", " + handoff::to_string(view.here) + " here)";
+  }
+  const bool well = view.here == Here::running && view.healthy;
+  if (!well && state.phase != Phase::moving) return view.detail.empty() ? "it is not healthy" : "it is " + view.detail;
+  switch (policy.handoff) {
+    case Policy::Handoff::off: return "handoff=off";
+    case Policy::Handoff::automatic: return {};
+  }
+  return {};
+}
+
+void Engine::ask_whether_ready(const DomainUuid& uuid, const NodeName& node, Callback<Outcome> done) {
+  if (!cluster_.others.contains(node)) {
+    done(Error{"'" + node + "' is not another node of this cluster"});
+    return;
+  }
+  ask_ready(node, runner(uuid, ""), world_.clock.now() + explained_stop, std::move(done));
 }
 
 /// A libvirtd or daemon that was just restarted does not say yet what runs here: nothing is decided about a

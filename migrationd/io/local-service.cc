@@ -44,6 +44,10 @@ void LocalService::request(ConnectionId id, const LocalRequest& request, IpcServ
     status([reply](std::string json, bool) { reply({OcfCode::success, "", std::move(json), false}); });
     return;
   }
+  if (request.operation == "ctl-ready") {
+    ready(request, std::move(reply));
+    return;
+  }
   if (request.operation.starts_with("ctl-")) {
     reply(control(request));
     return;
@@ -72,14 +76,27 @@ void LocalService::request(ConnectionId id, const LocalRequest& request, IpcServ
   if (order != 0) orders_[id] = order;
 }
 
+LocalReply LocalService::unknown_domain(const std::string& name) const {
+  return {OcfCode::error, "no domain or resource '" + name + "' is known on " + facts_.self + ": see migrationctl status", "", false};
+}
+
+void LocalService::ready(const LocalRequest& request, IpcServer::Reply reply) {
+  const auto domain = domain_named(engine_, request.resource);
+  const auto node = request.parameters.find("node");
+  if (!domain || node == request.parameters.end()) {
+    reply(domain ? LocalReply{OcfCode::bad_arguments, "the parameter node is missing", "", false} : unknown_domain(request.resource));
+    return;
+  }
+  engine_.ask_whether_ready(domain->uuid, node->second, [reply](Outcome ready) {
+    reply({OcfCode::success, "", ready_json(ready), false});
+  });
+}
+
 LocalReply LocalService::control(const LocalRequest& request) {
   if (request.operation == "ctl-explain") {
-    std::string body = explain_json(engine_, request.resource, world_.clock.now());
-    if (body.empty()) {
-      return {OcfCode::error, "no domain or resource '" + request.resource + "' is known on " + facts_.self +
-                                  ": see migrationctl status", "", false};
-    }
-    return {OcfCode::success, "", std::move(body), false};
+    const auto domain = domain_named(engine_, request.resource);
+    if (!domain) return unknown_domain(request.resource);
+    return {OcfCode::success, "", explain_json(*domain, world_.clock.now()), false};
   }
   if (request.operation == "ctl-forget") {
     const Outcome outcome = engine_.forget(request.resource);

@@ -38,6 +38,9 @@ class LocalService {
  private:
   void request(ConnectionId id, const wire::LocalRequest& request, IpcServer::Reply reply);
   wire::LocalReply control(const wire::LocalRequest& request);
+  /// ctl-ready: what the other node's daemon says to the question that a stop would ask it.
+  void ready(const wire::LocalRequest& request, IpcServer::Reply reply);
+  wire::LocalReply unknown_domain(const std::string& name) const;
   /// The status, once the hypervisor has said how far the migrations have come that run now. `moving`: there are some.
   void status(std::function<void(std::string json, bool moving)> done);
   void watch(ConnectionId id, IpcServer::Reply reply);

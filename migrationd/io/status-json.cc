@@ -63,18 +63,24 @@ std::string status_json(const engine::Engine& engine, const NodeName& self, bool
   return dump(json);
 }
 
-std::string explain_json(const engine::Engine& engine, const std::string& name, Instant now) {
-  for (const auto& domain : engine.domains()) {
-    if (domain.name != name && domain.resource != name && domain.uuid.str() != name) continue;
-    Json json = domain_json(domain);
-    json["history"] = Json::array();
-    for (const auto& remark : domain.remarks) {
-      json["history"].push_back(
-          {{"ago_ms", (now - remark.at).count()}, {"text", remark.text}, {"alarm", remark.alarm}});
-    }
-    return dump(json);
-  }
+std::optional<engine::DomainStatus> domain_named(const engine::Engine& engine, const std::string& name) {
+  for (auto& domain : engine.domains())
+    if (domain.name == name || domain.resource == name || domain.uuid.str() == name) return std::move(domain);
   return {};
+}
+
+std::string explain_json(const engine::DomainStatus& domain, Instant now) {
+  Json json = domain_json(domain);
+  json["real_stop"] = domain.real_stop.empty() ? Json(nullptr) : Json(domain.real_stop);
+  json["history"] = Json::array();
+  for (const auto& remark : domain.remarks) {
+    json["history"].push_back({{"ago_ms", (now - remark.at).count()}, {"text", remark.text}, {"alarm", remark.alarm}});
+  }
+  return dump(json);
+}
+
+std::string ready_json(const Outcome& ready) {
+  return dump({{"ready", ready.ok()}, {"why", ready.ok() ? Json(nullptr) : Json(ready.error())}});
 }
 
 }  // namespace migrationd::io

@@ -3,6 +3,7 @@
 // recent decisions. The names are an interface for scripts and only ever grow.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "migrationd/engine/engine.h"
@@ -13,8 +14,13 @@ namespace migrationd::io {
 /// {"node", "hypervisor", "warnings", "domains": [...], "peers": [...]}; a domain of `jobs` has a "job".
 std::string status_json(const engine::Engine& engine, const NodeName& self, bool unfenced_membership, const JobsProgress& jobs);
 
-/// {"domain", "resource", "phase", "here", "doubt", "history": [{"ago_ms", "text", "alarm"}]}, of the domain or
-/// resource of this name; an empty text when there is none.
-std::string explain_json(const engine::Engine& engine, const std::string& name, Instant now);
+/// The domain or resource of this name or UUID; nothing: there is none.
+std::optional<engine::DomainStatus> domain_named(const engine::Engine& engine, const std::string& name);
+
+/// A domain as in status_json, without "job" but with "real_stop" and "history": [{"ago_ms", "text", "alarm"}].
+std::string explain_json(const engine::DomainStatus& domain, Instant now);
+
+/// {"ready", "why"}: what a destination answered.
+std::string ready_json(const Outcome& ready);
 
 }  // namespace migrationd::io

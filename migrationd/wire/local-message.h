@@ -27,7 +27,7 @@ enum class HeartbeatCause { none, shutdown, standby, peer_request, roll_back, by
 
 struct LocalRequest {
   /// start, stop, monitor, status, migrate_to, migrate_from, validate-all, reload-agent; for migrationctl:
-  /// ctl-status, ctl-explain, ctl-watch, ctl-forget.
+  /// ctl-status, ctl-explain, ctl-ready (with the parameter node), ctl-watch, ctl-forget.
   std::string operation;
   /// ocf, lsb or ctl.
   std::string face;

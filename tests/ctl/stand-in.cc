@@ -4,7 +4,7 @@
 //     stand-in CODE:REASON | BODY...
 //
 // A body (it begins with "{") that is followed by another body is sent with `more`, and the next one right after it.
-// Prints "ready" when it listens, then "OPERATION OPERAND" for each request. Ends at the end of its input.
+// Prints "ready" when it listens, then "OPERATION OPERAND NAME=VALUE..." for each request. Ends at the end of its input.
 #include <cstdlib>
 #include <iostream>
 #include <string>
@@ -18,7 +18,9 @@ int main(int count, char** arguments) {
   const std::vector<std::string> answers(arguments + 1, arguments + count);
   std::size_t next = 0;
   return tests::serve_until_input_ends([&](io::ConnectionId, wire::LocalRequest request, const io::Credentials&, io::IpcServer::Reply reply) {
-    std::cout << request.operation << ' ' << request.resource << std::endl;
+    std::cout << request.operation << ' ' << request.resource;
+    for (const auto& [name, value] : request.parameters) std::cout << ' ' << name << '=' << value;
+    std::cout << std::endl;
     while (next < answers.size()) {
       const std::string& answer = answers[next++];
       if (!answer.starts_with('{')) {

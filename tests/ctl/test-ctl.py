@@ -12,6 +12,7 @@ import pty
 import signal
 import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.dont_write_bytecode = True
@@ -123,6 +124,43 @@ class Words(Case):
         with Daemon(status()) as daemon:  # the daemon of this node knows nothing of another's decisions
             self.complains(ctl("explain", "vm1", "--node", "beta"), "the daemon on beta")
             self.assertEqual(daemon.requests(), ["ctl-status "])
+
+    def test_explain_asks_the_destination_as_a_stop_would(self):
+        """A cluster whose scheduler plans a move of vm from n1 to n2, by a saved CIB in place of the live one."""
+        cib = pathlib.Path(__file__).resolve().parent.parent / "unit/data/intent/move.xml"
+        here = status().replace('"alpha"', '"n1"')
+        asked = ["ctl-status ", "ctl-explain vm", "ctl-ready vm1 node=n2"]
+        with tempfile.TemporaryDirectory() as tools:
+            cibadmin = pathlib.Path(tools, "cibadmin")
+            cibadmin.write_text(f"#!/bin/sh\nexec cat '{cib}'\n")
+            cibadmin.chmod(0o755)
+            live = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+
+            def explain(*answers, node=(), asked=asked):
+                with Daemon(*answers) as daemon:
+                    result = ctl("explain", "vm", "--json", *node, env=live)
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    self.assertEqual(daemon.requests(), asked)
+                    answer = json.loads(result.stdout)
+                    return answer["intent"], answer["to"], answer["reason"]
+
+            vm = json.dumps(domain(resource="vm", real_stop=None))
+            intent, to, reason = explain(here, vm, '{"ready": true, "why": null}')
+            self.assertEqual((intent, to), ("offer", "n2"))
+            self.assertTrue(reason.endswith(", and its daemon says that it is ready"), reason)
+            intent, to, reason = explain(here, vm, '{"ready": false, "why": "n2 can\'t take it: no memory"}')
+            self.assertEqual((intent, to), ("stop", None))
+            self.assertTrue(reason.endswith("n2 is not ready: n2 can't take it: no memory"), reason)
+            intent, to, reason = explain(here, vm, "1:it is being stopped")
+            self.assertEqual((intent, to), ("offer", "n2"))
+            self.assertTrue(reason.endswith("if it is ready, which was not asked: it is being stopped"), reason)
+            # What makes it a real stop here needs no destination.
+            for why in ["handoff=off", "it is paused (I/O error)"]:
+                self.assertEqual(explain(here, json.dumps(domain(resource="vm", real_stop=why)), asked=asked[:2]), ("stop", None, why))
+            # Another node's stop: its own daemon would ask.
+            intent, to, reason = explain(status(), node=["--node", "n1"], asked=asked[:1])
+            self.assertEqual((intent, to), ("offer", "n2"))
+            self.assertIn("was not asked: only the daemon on n1", reason)
 
     def test_explain_offline_asks_no_daemon(self):
         cib = pathlib.Path(__file__).resolve().parent.parent / "unit/data/intent/move.xml"

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A node's world that does what the test says and remembers what was asked of it: no simulated time or hypervisor, for
+// tests that drive the engine or one runner by hand.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "migrationd/engine/domain-runner.h"
+
+namespace migrationd::tests {
+
+using namespace migrationd::engine;
+using handoff::Here;
+
+inline const DomainUuid uuid = *DomainUuid::parse("0b7e4c1a-90ab-4cde-8f01-23456789abcd");
+
+struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, RunnerHost {
+  Here here = Here::absent;
+  bool healthy = false;
+  std::string name, detail;             ///< of the domain, as the hypervisor shows it
+  int boots = 0;
+  Instant time{Milliseconds{1000}};
+  std::map<TimerId, std::function<void()>> timers;
+  std::vector<Callback<Outcome>> destroys;
+  std::vector<NodeName> at_work;
+  std::vector<std::string> answers;
+  std::vector<std::pair<NodeName, wire::PeerMessage>> sent;
+  std::vector<Record> written;
+  std::vector<std::string> alarms;
+  Callback<MigrationEnd> migration;
+  HypervisorListener* hypervisor_listener = nullptr;
+  PeerListener* peer_listener = nullptr;
+  handoff::Cluster known{"n1", "installation-1", 4, {"n2"}};
+
+  // Clock
+  Instant now() const override { return time; }
+  TimerId schedule(Milliseconds, std::function<void()> call) override {
+    timers[++next_timer_] = std::move(call);
+    return next_timer_;
+  }
+  void cancel(TimerId id) override { timers.erase(id); }
+  // Hypervisor
+  void listen(HypervisorListener* listener) override { hypervisor_listener = listener; }
+  DomainView look(const DomainUuid&) const override {
+    DomainView view;
+    view.name = name;
+    view.here = here;
+    view.healthy = healthy;
+    view.detail = detail;
+    return view;
+  }
+  std::map<DomainUuid, DomainView> all() const override {
+    if (name.empty()) return {};
+    return {{uuid, look(uuid)}};
+  }
+  void refresh(Callback<Outcome>) override {}
+  void boot(const Definition&, Callback<Outcome>) override { ++boots; }
+  void resume(const DomainUuid&, Callback<Outcome>) override {}
+  void ask_shutdown(const DomainUuid&, const std::string&, Callback<Outcome>) override {}
+  void destroy(const DomainUuid&, Callback<Outcome> done) override { destroys.push_back(std::move(done)); }
+  void migrate(const DomainUuid&, const MigrateOrder&, Callback<MigrationEnd> done) override { migration = std::move(done); }
+  void watch_job(const DomainUuid&, Callback<MigrationEnd>) override {}
+  void abort_job(const DomainUuid&, Callback<Outcome>) override {}
+  std::uint64_t free_memory_kib() const override { return 0; }
+  void definition(const DomainUuid&, Callback<Result<std::string>>) override {}
+  void check(const std::string&, Callback<Outcome>) override {}
+  // Peers
+  void listen(PeerListener* listener) override { peer_listener = listener; }
+  void send(const NodeName& to, const wire::PeerMessage& message) override { sent.emplace_back(to, message); }
+  bool linked(const NodeName&) const override { return true; }
+  std::string boot_id(const NodeName&) const override { return {}; }
+  void drop(const NodeName&) override {}
+  // ClusterManager
+  void listen(ClusterListener*) override {}
+  std::set<NodeName> others() const override { return known.others; }
+  bool member(const NodeName&) const override { return true; }
+  bool active_here() const override { return true; }
+  void fenced_since(const NodeName&, Instant, Callback<bool>) override {}
+  void request_fencing(const NodeName&, const std::string&, Callback<Outcome>) override {}
+  void intent_of_stop(const StopQuestion&, Callback<StopIntent>) override {}
+  void judge_offer(const StopQuestion&, Callback<OfferJudgement>) override {}
+  void clean_up(const std::string&, Callback<Outcome>) override {}
+  // Journal
+  void write(const Record& record, Callback<Outcome> done) override {
+    written.push_back(record);
+    done(Done{});
+  }
+  void write_farewells(const std::set<NodeName>&) override {}
+  // DeadMan, Log
+  void arm(const DomainUuid&, Milliseconds) override {}
+  void disarm(const DomainUuid&) override {}
+  void write(Level level, const std::string&, const std::string& text) override {
+    if (level == Level::alarm) alarms.push_back(text);
+  }
+  // RunnerHost
+  const handoff::Cluster& cluster() const override { return known; }
+  void answered(handoff::Token, bool ok, const std::string& why) override { answers.push_back(ok ? "ok" : why); }
+  void rejudge_stop(handoff::Token) override {}
+  void retry_start(handoff::Token) override {}
+  void request_fencing(const NodeName&, const std::string&) override {}
+  void saw_at_work(const NodeName& node) override { at_work.push_back(node); }
+
+  World world{*this, *this, *this, *this, *this, *this, *this};
+  DomainRunner runner(handoff::State state) {
+    return DomainRunner(world, *this, {uuid, "vm1", "vm1", {}, "<domain/>", std::move(state)}, {});
+  }
+  /// All timers that wait now have come.
+  void all_timers() {
+    for (auto& [id, call] : std::exchange(timers, {})) call();
+  }
+
+ private:
+  TimerId next_timer_ = 0;
+};
+
+}  // namespace migrationd::tests

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What the engine says of a stop before there is one: what would make it a real one, and what the destination answers.
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <optional>
+
+#include "migrationd/engine/engine.h"
+#include "tests/unit/stage.h"
+
+using namespace migrationd;
+using namespace migrationd::engine;
+using handoff::Phase;
+using tests::Stage;
+using tests::uuid;
+
+namespace {
+
+Result<Policy> policy_of(const std::map<std::string, std::string>& parameters) {
+  Policy policy;
+  const auto handoff = parameters.find("handoff");
+  if (handoff != parameters.end() && handoff->second == "off") policy.handoff = Policy::Handoff::off;
+  return policy;
+}
+
+/// An engine whose journal held vm1 in `phase`, with these parameters.
+std::unique_ptr<Engine> engine_with(Stage& stage, Phase phase, std::map<std::string, std::string> parameters = {}) {
+  Record record{uuid, "vm1", "r1", std::move(parameters), "<domain/>", {}};
+  record.state.phase = phase;
+  auto engine = std::make_unique<Engine>(stage.world, stage.known, policy_of, std::vector<Record>{record}, std::set<NodeName>{});
+  engine->begin();
+  return engine;
+}
+
+std::string real_stop(const Engine& engine) { return engine.domains().at(0).real_stop; }
+
+}  // namespace
+
+TEST_CASE("engine explain: what makes a stop a real one, whatever is planned") {
+  Stage stage;
+  stage.here = Here::running;
+  stage.healthy = true;
+  CHECK(real_stop(*engine_with(stage, Phase::held)).empty());
+  CHECK(real_stop(*engine_with(stage, Phase::held, {{"handoff", "off"}})) == "handoff=off");
+  stage.healthy = false;
+  stage.detail = "paused (I/O error)";
+  CHECK(real_stop(*engine_with(stage, Phase::held)) == "it is paused (I/O error)");
+  stage.here = Here::absent;
+  CHECK(real_stop(*engine_with(stage, Phase::gone)).find("not this node's to hand over (gone, absent here)") != std::string::npos);
+}
+
+TEST_CASE("engine explain: a domain that was started by hand is as a stop would take it") {
+  Stage stage;
+  stage.name = "vm2";
+  stage.here = Here::running;
+  stage.healthy = true;
+  Engine engine(stage.world, stage.known, policy_of, {}, {});
+  CHECK(real_stop(engine).empty());
+}
+
+TEST_CASE("engine explain: the destination is asked what a stop would ask it, and its word is handed on") {
+  Stage stage;
+  stage.here = Here::running;
+  stage.healthy = true;
+  auto engine = engine_with(stage, Phase::held);
+  stage.sent.clear();
+  std::optional<Outcome> said;
+  engine->ask_whether_ready(uuid, "n2", [&](Outcome ready) { said = ready; });
+  REQUIRE(stage.sent.size() == 1);
+  CHECK(stage.sent[0].first == "n2");
+  const auto question = std::get<wire::AskReady>(stage.sent[0].second);
+  CHECK(question.definition == "<domain/>");
+  REQUIRE_FALSE(said);
+  SUBCASE("ready") {
+    stage.peer_listener->received("n2", "installation-2", wire::Ready{question.question, true, ""});
+    REQUIRE(said);
+    CHECK(said->ok());
+  }
+  SUBCASE("not ready, in time for whoever waits") {
+    stage.peer_listener->received("n2", "installation-2", wire::Ready{question.question, false, "no memory"});
+    stage.time.since_boot += Milliseconds{3000};
+    stage.all_timers();
+    REQUIRE(said);
+    CHECK(said->error() == "n2 can't take it: no memory");
+  }
+}
+
+TEST_CASE("engine explain: who is no other node of the cluster is not asked") {
+  Stage stage;
+  auto engine = engine_with(stage, Phase::held);
+  std::optional<Outcome> said;
+  engine->ask_whether_ready(uuid, "n1", [&](Outcome ready) { said = ready; });
+  REQUIRE(said);
+  CHECK(said->error() == "'n1' is not another node of this cluster");
+}
