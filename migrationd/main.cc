@@ -215,7 +215,12 @@ Outcome Daemon::begin() {
   engine_->nodes_changed();
   service_ = std::make_unique<io::LocalService>(
       loop_, *engine_, *world_, io::LocalService::Facts{self_, config_.unfenced == io::Unfenced::membership, cluster_.heartbeat, config_.libvirt_uri,
-                                                [this](const DomainUuid& uuid, auto done) { hypervisor_->progress(uuid, std::move(done)); }});
+                                                [this](const DomainUuid& uuid, auto done) { hypervisor_->progress(uuid, std::move(done)); },
+                                                [this](const std::set<DomainUuid>& domains, auto done) { hypervisor_->warnings(domains, std::move(done)); }});
+  if (config_.unfenced == io::Unfenced::membership) {
+    log_.write(engine::Log::Level::alarm, "", "unfenced=membership: a node that is not a member counts as absent without being fenced; "
+                                              "a partition may run a domain twice");
+  }
   const Outcome listening = link_->start();
   if (!listening.ok()) return listening;
   engine_->begin();

@@ -78,7 +78,9 @@ struct DomainRunner::Hands {
 };
 
 DomainRunner::DomainRunner(World& world, RunnerHost& host, Record record, Policy policy)
-    : world_(world), host_(host), record_(std::move(record)), policy_(std::move(policy)) {}
+    : world_(world), host_(host), record_(std::move(record)), policy_(std::move(policy)) {
+  warn_of_policy();
+}
 
 DomainRunner::~DomainRunner() {
   for (TimerId timer : {resend_timer_, offer_timer_, grace_timer_, ask_timer_}) {
@@ -100,6 +102,15 @@ void DomainRunner::describe(const std::string& resource, const std::map<std::str
   record_.resource = resource;
   record_.parameters = parameters;
   policy_ = std::move(policy);
+  warn_of_policy();
+}
+
+void DomainRunner::warn_of_policy() {
+  const bool unfenced = policy_.unfenced_membership && !record_.resource.empty();
+  if (unfenced && !warned_unfenced_) {
+    remark("unfenced=membership: a node that is no member counts as absent without being fenced; a partition may run it twice", true);
+  }
+  warned_unfenced_ = unfenced;
 }
 
 void DomainRunner::define(const Definition& definition) {

@@ -65,6 +65,7 @@ class DomainRunner {
  private:
   struct Hands;  // one overload per action
 
+  void warn_of_policy();
   void pump();
   void taken(handoff::Step step);
   void carry_out(const std::vector<handoff::Action>& actions);
@@ -96,6 +97,7 @@ class DomainRunner {
   Policy policy_;
   std::deque<handoff::Event> mailbox_;
   std::deque<Remark> remarks_;
+  bool warned_unfenced_ = false;
   bool stepping_ = false;   // a step's record is on its way to the disk, or its actions are being carried out
   bool resuming_ = false;
   bool dropping_ = false;

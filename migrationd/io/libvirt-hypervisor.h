@@ -53,8 +53,9 @@ class LibvirtHypervisor : public engine::Hypervisor {
   void stop();
   /// Why libvirt can't be reached; empty when it can.
   const std::string& trouble() const { return trouble_; }
-  /// Autostart and managed saves: what could start `uuid` behind the cluster's back, each a sentence.
-  void warnings(const DomainUuid& uuid, engine::Callback<Result<std::vector<std::string>>> done);
+  /// What could start one of `domains` behind the cluster's back, or from an old state: autostart and managed saves, each
+  /// a sentence. Asked in two calls, however many they are.
+  void warnings(const std::set<DomainUuid>& domains, engine::Callback<Result<std::vector<std::string>>> done);
   /// How far the migration of `uuid` from here has come; nothing: there's none.
   void progress(const DomainUuid& uuid, engine::Callback<Result<std::optional<JobProgress>>> done);
 

@@ -24,6 +24,21 @@ struct StringRelease {
 };
 using LibvirtString = std::unique_ptr<char, StringRelease>;
 
+/// A boot begins afresh, as `virsh start --force-boot`: a memory image that was saved here is older than the disks as soon as
+/// the domain ran again anywhere, and would destroy them. libvirt's Xen driver boots from it unasked, QEMU's leaves it for
+/// the next virsh start. What was done, for the log; empty: there was none. Error: it must not be booted.
+Result<std::string> remove_managed_save(const Connection& connection, const DomainUuid& uuid, const std::string& uri) {
+  bool missing = false;
+  const Result<DomainHandle> domain = find_domain(connection, uuid, &missing);
+  // An error of another kind is the boot's to find out.
+  if (!domain || virDomainHasManagedSaveImage(domain.value().get(), 0) != 1) return std::string();
+  if (virDomainManagedSaveRemove(domain.value().get(), 0) == 0)
+    return std::string("a managed save of it was found here and removed: it boots afresh, because its disks may be newer than that memory");
+  const std::string why = libvirt_error("remove its managed save").text;
+  if (uri.starts_with("xen")) return Error{why + ": libvirt would go back to that old state; run virsh managedsave-remove"};
+  return why + ": it boots afresh, but virsh start would go back to that old state";
+}
+
 int state_of(virDomainPtr domain) {
   int state = VIR_DOMAIN_NOSTATE, reason = 0;
   virDomainGetState(domain, &state, &reason, 0);
@@ -35,14 +50,18 @@ int state_of(virDomainPtr domain) {
 void LibvirtHypervisor::boot(const engine::Definition& definition, engine::Callback<Outcome> done) {
   std::string what = "boot domain " + definition.name;
   DomainUuid uuid = definition.uuid;
-  call<Done>(
+  call<std::string>(
       uuid.str(), what, config_.boot_limit,
-      [what, xml = definition.xml](const Connection& connection) -> Outcome {
+      [what, uuid, xml = definition.xml, uri = config_.uri](const Connection& connection) -> Result<std::string> {
+        auto old_state = remove_managed_save(connection, uuid, uri);
+        if (!old_state) return Error{what + ": " + old_state.error()};
         DomainHandle domain(virDomainCreateXML(connection.get(), xml.c_str(), VIR_DOMAIN_NONE));
         if (!domain) return libvirt_error(what);
-        return Done{};
+        return old_state;
       },
-      [this, uuid, done = std::move(done)](Outcome outcome) {
+      [this, uuid, name = definition.name, done = std::move(done)](Result<std::string> booted) {
+        if (booted && !booted.value().empty()) log_.write(engine::Log::Level::alarm, name, booted.value());
+        const Outcome outcome = booted ? Outcome(Done{}) : Outcome(Error{booted.error()});
         // The engine looks at the view next, so it must show the boot already.
         read(uuid, [outcome, done] { done(outcome); });
       });
@@ -199,25 +218,33 @@ void LibvirtHypervisor::progress(const DomainUuid& uuid, engine::Callback<Result
       [uuid](const Connection& connection) { return read_job_progress(connection, uuid); }, std::move(done));
 }
 
-void LibvirtHypervisor::warnings(const DomainUuid& uuid, engine::Callback<Result<std::vector<std::string>>> done) {
+void LibvirtHypervisor::warnings(const std::set<DomainUuid>& domains, engine::Callback<Result<std::vector<std::string>>> done) {
   using Warnings = std::vector<std::string>;
   call<Warnings>(
-      uuid.str(), "look for autostart and managed save of domain " + uuid.str(), config_.call_limit,
-      [uuid](const Connection& connection) -> Result<Warnings> {
+      "warnings", "look for autostart and managed saves", config_.progress_limit,
+      [domains](const Connection& connection) -> Result<Warnings> {
         Warnings found;
-        bool missing = false;
-        Result<DomainHandle> domain = find_domain(connection, uuid, &missing);
-        if (!domain && missing) return found;
-        if (!domain) return Error{domain.error()};
-        virDomainPtr raw = domain.value().get();
-        std::string name = virDomainGetName(raw);
-        int autostart = 0;
-        if (virDomainIsPersistent(raw) == 1 && virDomainGetAutostart(raw, &autostart) == 0 && autostart != 0)
-          found.push_back("domain " + name + " has autostart set: libvirt would start it without asking the cluster; "
-                          "run virsh autostart --disable " + name);
-        if (virDomainHasManagedSaveImage(raw, 0) == 1)
-          found.push_back("domain " + name + " has a managed save: its next start here would go back to that old state; "
-                          "run virsh managedsave-remove " + name);
+        const auto add = [&](unsigned flag, auto sentence) {
+          virDomainPtr* listed = nullptr;
+          const int count = virConnectListAllDomains(connection.get(), &listed, flag);
+          for (int i = 0; i < count; ++i) {
+            DomainHandle domain(listed[i]);
+            char text[VIR_UUID_STRING_BUFLEN];
+            const auto uuid = virDomainGetUUIDString(listed[i], text) == 0 ? DomainUuid::parse(text) : std::nullopt;
+            if (uuid && domains.contains(*uuid)) found.push_back(sentence(std::string(virDomainGetName(listed[i]))));
+          }
+          std::free(listed);
+          return count >= 0;
+        };
+        const bool listed =
+            add(VIR_CONNECT_LIST_DOMAINS_AUTOSTART, [](const std::string& name) {
+              return "domain " + name + " has autostart set: libvirt would start it without asking the cluster; run virsh autostart --disable " + name;
+            }) &&
+            add(VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE, [](const std::string& name) {
+              return "domain " + name + " has a managed save: virsh start would go back to that old state, on disks that have gone on since; run virsh "
+                     "managedsave-remove " + name;
+            });
+        if (!listed) return libvirt_error("look for autostart and managed saves");
         return found;
       },
       std::move(done));

@@ -31,6 +31,7 @@ Outcome LocalService::start(IpcServer::Settings settings) {
   auto started = IpcServer::start(loop_, std::move(settings), std::move(handlers));
   if (!started.ok()) return Error{started.error()};
   server_ = std::move(started.value());
+  warnings_.begin();
   return Done{};
 }
 
@@ -41,7 +42,7 @@ void LocalService::request(ConnectionId id, const LocalRequest& request, IpcServ
     return;
   }
   if (request.operation == "ctl-status") {
-    status([reply](std::string json, bool) { reply({OcfCode::success, "", std::move(json), false}); });
+    warnings_.look([this, reply] { status([reply](std::string json, bool) { reply({OcfCode::success, "", std::move(json), false}); }); });
     return;
   }
   if (request.operation == "ctl-ready") {
@@ -114,16 +115,20 @@ void LocalService::status(std::function<void(std::string, bool)> done) {
   std::vector<DomainUuid> moving;
   for (const auto& domain : engine_.domains())
     if (domain.state.phase == handoff::Phase::moving || domain.view.job) moving.push_back(domain.uuid);
-  if (moving.empty() || !facts_.progress) return done(status_json(engine_, facts_.self, facts_.unfenced_membership, {}), false);
+  if (moving.empty() || !facts_.progress) return done(status_now({}), false);
   auto asked = std::make_shared<Asked>();
   asked->left = moving.size();
   for (const DomainUuid& uuid : moving) {
     facts_.progress(uuid, [this, weak = std::weak_ptr<int>(life_), uuid, asked, done](Result<std::optional<JobProgress>> said) {
       if (!weak.lock()) return;
       if (said.ok() && said.value()) asked->known[uuid] = *said.value();
-      if (--asked->left == 0) done(status_json(engine_, facts_.self, facts_.unfenced_membership, asked->known), true);
+      if (--asked->left == 0) done(status_now(std::move(asked->known)), true);
     });
   }
+}
+
+std::string LocalService::status_now(JobsProgress jobs) const {
+  return status_json(engine_, {facts_.self, facts_.unfenced_membership, warnings_.known(), std::move(jobs)});
 }
 
 void LocalService::watch(ConnectionId id, IpcServer::Reply reply) {

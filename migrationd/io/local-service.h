@@ -12,6 +12,7 @@
 
 #include "migrationd/base/result.h"
 #include "migrationd/engine/engine.h"
+#include "migrationd/io/domain-warnings.h"
 #include "migrationd/io/heartbeat.h"
 #include "migrationd/io/ipc-server.h"
 #include "migrationd/io/job-progress.h"
@@ -28,9 +29,10 @@ class LocalService {
     std::string libvirt_uri;
     /// How far a domain's migration from here has come; a failure is nothing known.
     std::function<void(const DomainUuid&, engine::Callback<Result<std::optional<JobProgress>>>)> progress;
+    DomainWarnings::Ask warnings;
   };
   LocalService(boost::asio::io_context& loop, engine::Engine& engine, engine::World& world, Facts facts)
-      : loop_(loop), engine_(engine), world_(world), facts_(std::move(facts)), intake_(facts_.libvirt_uri) {}
+      : loop_(loop), engine_(engine), world_(world), facts_(std::move(facts)), intake_(facts_.libvirt_uri), warnings_(world, engine, facts_.warnings) {}
 
   Outcome start(IpcServer::Settings settings);
   void stop() { server_.reset(); }
@@ -43,6 +45,7 @@ class LocalService {
   wire::LocalReply unknown_domain(const std::string& name) const;
   /// The status, once the hypervisor has said how far the migrations have come that run now. `moving`: there are some.
   void status(std::function<void(std::string json, bool moving)> done);
+  std::string status_now(JobsProgress jobs) const;
   void watch(ConnectionId id, IpcServer::Reply reply);
 
   boost::asio::io_context& loop_;
@@ -50,6 +53,7 @@ class LocalService {
   engine::World& world_;
   Facts facts_;
   OrderIntake intake_;
+  DomainWarnings warnings_;
   std::map<ConnectionId, engine::OrderId> orders_;
   std::set<ConnectionId> watchers_;
   std::unique_ptr<IpcServer> server_;

@@ -38,21 +38,29 @@ Json domain_json(const engine::DomainStatus& domain) {
   return json;
 }
 
+std::vector<std::string> warnings_of(const std::vector<engine::DomainStatus>& domains, const StatusFacts& facts) {
+  const std::string partition =
+      "unfenced=membership: a node that is not a member counts as absent without being fenced; a partition may run ";
+  std::vector<std::string> warnings;
+  if (facts.unfenced_membership) warnings.push_back(partition + "a domain twice");
+  for (const auto& domain : domains)
+    if (domain.unfenced_membership && !facts.unfenced_membership)
+      warnings.push_back("resource " + domain.resource + " has " + partition + "it twice");
+  warnings.insert(warnings.end(), facts.warnings.begin(), facts.warnings.end());
+  return warnings;
+}
+
 }  // namespace
 
-std::string status_json(const engine::Engine& engine, const NodeName& self, bool unfenced_membership, const JobsProgress& jobs) {
-  Json json = {{"node", self}, {"hypervisor", engine.hypervisor_usable() ? "answers" : "does not answer"}};
-  json["warnings"] = Json::array();
-  if (unfenced_membership) {
-    json["warnings"].push_back(
-        "unfenced=membership: a node that is not a member counts as absent without being fenced; a partition may run "
-        "a domain twice");
-  }
+std::string status_json(const engine::Engine& engine, const StatusFacts& facts) {
+  const auto domains = engine.domains();
+  Json json = {{"node", facts.self}, {"hypervisor", engine.hypervisor_usable() ? "answers" : "does not answer"}};
+  json["warnings"] = warnings_of(domains, facts);
   json["domains"] = Json::array();
-  for (const auto& domain : engine.domains()) {
+  for (const auto& domain : domains) {
     Json one = domain_json(domain);
-    const auto job = jobs.find(domain.uuid);
-    one["job"] = job == jobs.end() ? Json(nullptr) : job_json(job->second);
+    const auto job = facts.jobs.find(domain.uuid);
+    one["job"] = job == facts.jobs.end() ? Json(nullptr) : job_json(job->second);
     json["domains"].push_back(std::move(one));
   }
   json["peers"] = Json::array();

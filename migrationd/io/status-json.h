@@ -5,14 +5,23 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "migrationd/engine/engine.h"
 #include "migrationd/io/job-progress.h"
 
 namespace migrationd::io {
 
+/// What the status says beside the engine's own state.
+struct StatusFacts {
+  NodeName self;
+  bool unfenced_membership = false;    ///< the configuration's word, for resources that don't say it themselves
+  std::vector<std::string> warnings;   ///< further ones
+  JobsProgress jobs;
+};
+
 /// {"node", "hypervisor", "warnings", "domains": [...], "peers": [...]}; a domain of `jobs` has a "job".
-std::string status_json(const engine::Engine& engine, const NodeName& self, bool unfenced_membership, const JobsProgress& jobs);
+std::string status_json(const engine::Engine& engine, const StatusFacts& facts);
 
 /// The domain or resource of this name or UUID; nothing: there is none.
 std::optional<engine::DomainStatus> domain_named(const engine::Engine& engine, const std::string& name);

@@ -129,7 +129,7 @@ class Probe : public engine::HypervisorListener {
         print({{"done", word}, {"ok", xml.ok()}, {"xml", xml.ok() ? xml.value() : ""}, {"why", xml.ok() ? "" : xml.error()}});
       });
     } else if (word == "warnings") {
-      hypervisor_.warnings(uuid, [word](Result<std::vector<std::string>> found) {
+      hypervisor_.warnings({uuid}, [word](Result<std::vector<std::string>> found) {
         print({{"done", word}, {"ok", found.ok()}, {"warnings", found.ok() ? json(found.value()) : json()}});
       });
     } else if (word == "lock") {  // as a daemon does for its life

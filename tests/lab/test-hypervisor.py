@@ -256,6 +256,29 @@ def case_direct_mode_with_libvirtd_up_down_and_hung():
     check(missing.returncode == 5 and "No such file" in missing.stderr, missing)
 
 
+def case_a_managed_save_is_warned_of_and_never_booted_from():
+    one, node = probes[0], lab.node("node1")
+    xml = lab.guest("vm1").xml
+    one.until("absent")
+    node.virsh("define", xml)
+    node.virsh("autostart", "vm1")
+    node.virsh("start", "vm1")
+    node.virsh("managedsave", "vm1")
+    warned = "\n".join(one.do(f"warnings {uuid()}")["warnings"])
+    check("virsh autostart --disable vm1" in warned and "virsh managedsave-remove vm1" in warned, warned)
+    other = uuid()[:-1] + ("0" if uuid()[-1] != "0" else "1")
+    check(one.do(f"warnings {other}")["warnings"] == [], "another domain's")
+    one.until("absent")
+    check(one.do(f"boot {xml}")["ok"], "boot")
+    check(one.look()["healthy"], one.look())
+    node.virsh("autostart", "--disable", "vm1")
+    check(one.do(f"warnings {uuid()}")["warnings"] == [], "the image is gone, and with it the warning")
+    saved = node.virsh("list", "--all", "--with-managed-save", "--name").stdout.split()
+    check(saved == [], saved)
+    one.do(f"destroy {uuid()}")
+    node.virsh("undefine", "vm1")
+
+
 def case_the_dead_man_ends_an_offer_whose_daemon_was_killed():
     one = probes[0]
     one.do(f"boot {lab.guest('vm1').xml}")

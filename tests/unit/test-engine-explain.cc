@@ -10,6 +10,7 @@
 
 using namespace migrationd;
 using namespace migrationd::engine;
+using handoff::Here;
 using handoff::Phase;
 using tests::Stage;
 using tests::uuid;
