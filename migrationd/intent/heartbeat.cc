@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What a stop by Heartbeat, or of an init script, means. Heartbeat stops a line of haresources from right to
-// left: what stands left of the domain is stopped next, so an offer would lose what it stands on.
+// What a stop by Heartbeat, or of an init script, means, and when an offer is taken back under Heartbeat. Heartbeat stops a
+// line of haresources from right to left: what stands left of the domain is stopped next, so an offer would lose what
+// it stands on.
 #include "migrationd/intent/intent.h"
 
 namespace migrationd::intent {
@@ -23,24 +24,23 @@ const char* move_in_words(HeartbeatCause cause) {
 }  // namespace
 
 Decision decide_heartbeat(const HeartbeatStop& stop) {
-  if (!stop.group_here) {
-    Decision nothing{Intent::stop, {}, "the group is not held by this node: nothing is done"};
-    nothing.nothing_to_do = true;
-    return nothing;
-  }
-  if (stop.runs_twice) return {Intent::stop, {}, "the domain runs on another node too: it is never handed over then"};
   const char* move = move_in_words(stop.cause);
   if (!move)
     return {Intent::stop, {}, stop.cause == HeartbeatCause::by_hand ? "the stop was asked for by hand"
                                                                     : "it is not known who asked for the stop"};
   const std::string why = move;
   if (stop.peer.empty()) return {Intent::stop, {}, why + ", and there is no other node"};
-  if (!stop.peer_ready)
-    return {Intent::stop, {}, why + ", but " + stop.peer + " is not ready" +
-                                  (stop.why_not_ready.empty() ? "" : ": " + stop.why_not_ready)};
   if (!stop.left_of_it.empty())
     return {Intent::push, stop.peer, why + ", and " + stop.left_of_it.back() + " is stopped next on its haresources line"};
-  return {Intent::offer, stop.peer, why + ", and " + stop.peer + " is ready"};
+  return {Intent::offer, stop.peer, why};
+}
+
+Judged judge_heartbeat_offer(const HeartbeatOffer& offer) {
+  if (offer.peer.empty()) return {Judgement::stands, "there is no other node that could have been fenced"};
+  if (!offer.heartbeat_here) return {Judgement::stands, "Heartbeat does not run here: " + offer.peer + " fetches it, or its time ends"};
+  if (offer.peer_member) return {Judgement::stands, offer.peer + " is there to fetch it"};
+  if (!offer.peer_fenced) return {Judgement::stands, offer.peer + " is silent, which proves nothing"};
+  return {Judgement::take_back, offer.peer + " was fenced while it was to fetch the domain"};
 }
 
 }  // namespace migrationd::intent

@@ -41,7 +41,6 @@ struct Decision {
   std::string reason;        ///< for people
   bool short_offer = false;  ///< something beneath is active here: stands only as long as the transition, 30 s at most
   bool plan_lacks_stop = false;
-  bool nothing_to_do = false;  ///< Heartbeat: the group is not here; a success that changes nothing
 };
 
 /// What a stop of `resource` on `node` means. The destination is taken for ready; see with_destination.
@@ -73,16 +72,25 @@ enum class HeartbeatCause { none, shutdown, standby, peer_request, roll_back, by
 
 struct HeartbeatStop {
   HeartbeatCause cause = HeartbeatCause::none;
-  bool group_here = true;                ///< this node holds the haresources group
   std::vector<std::string> left_of_it;   ///< resources on its haresources line that are stopped after it
   NodeName peer;                         ///< the other node; empty: none is configured
-  bool peer_ready = false;               ///< it is alive, and its daemon said `ready`
-  std::string why_not_ready;
-  bool runs_twice = false;               ///< the domain also executes on another node
 };
 
-/// What a stop by Heartbeat or an init script means. "Group not here" answers `stop` with `nothing_to_do`.
+/// What a stop by Heartbeat or an init script means. The destination is taken for ready; see with_destination. That the
+/// group is here at all, and that the domain does not run on the peer, too, is not Heartbeat's to say: the engine
+/// does nothing for a domain that isn't ours, and the peer's daemon is not ready for one that it has.
 Decision decide_heartbeat(const HeartbeatStop& stop);
+
+struct HeartbeatOffer {
+  NodeName peer;                ///< who was to fetch it; empty: there is no other node
+  bool heartbeat_here = false;  ///< Heartbeat runs on this node
+  bool peer_fenced = false;     ///< Heartbeat took over from the peer after its STONITH, and it was not back since
+  bool peer_member = false;
+};
+
+/// Judges a standing offer again: Heartbeat, whose peer dies in the middle of a move, believes that this node still has what
+/// it stopped, and starts nothing. Silence alone takes no offer back.
+Judged judge_heartbeat_offer(const HeartbeatOffer& offer);
 
 const char* to_string(Intent intent);
 const char* to_string(Judgement judgement);

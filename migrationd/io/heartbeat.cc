@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include <boost/asio/post.hpp>
 
@@ -59,7 +60,26 @@ engine::StopIntent in_engine_words(const intent::Decision& decision) {
   return {intent, decision.to, decision.reason, decision.short_offer};
 }
 
+handoff::Judgement in_engine_words(intent::Judgement judgement) {
+  switch (judgement) {
+    case intent::Judgement::stands: return handoff::Judgement::stands;
+    case intent::Judgement::real_stop: return handoff::Judgement::real_stop;
+    case intent::Judgement::take_back: return handoff::Judgement::take_back;
+  }
+  return handoff::Judgement::stands;
+}
+
 }  // namespace
+
+void TakeOverMemory::seen_as_member(const NodeName& node, Instant asked) {
+  const auto found = taken_.find(node);
+  if (found != taken_.end() && asked > found->second) taken_.erase(found);
+}
+
+bool TakeOverMemory::taken_over_since(const NodeName& node, Instant since) const {
+  const auto found = taken_.find(node);
+  return found != taken_.end() && found->second > since;
+}
 
 HeartbeatCluster::HeartbeatCluster(boost::asio::io_context& loop, HeartbeatSettings settings, engine::Log& log)
     : loop_(loop), settings_(std::move(settings)), log_(log) {}
@@ -126,22 +146,28 @@ bool HeartbeatCluster::member(const NodeName& node) const {
 }
 
 void HeartbeatCluster::ask(const NodeName& node) const {
-  Status& status = status_[node];
+  const Status& status = status_[node];
   const auto moment = std::chrono::steady_clock::now();
   if (status.asking || (status.asked && moment - *status.asked < status_good_for)) return;
-  status.asking = true;
-  run_process(loop_.get_executor(), {{"cl_status", "nodestatus", node}, {}, query_limit},
-              [this, weak = std::weak_ptr<int>(life_), node](Result<ProcessEnd> end) {
+  ask_now(node, {});
+}
+
+void HeartbeatCluster::ask_now(const NodeName& node, std::function<void()> done) const {
+  Status& status = status_[node];
+  if (done) status.waiting.push_back(std::move(done));
+  if (std::exchange(status.asking, true)) return;
+  run_process(loop_.get_executor(), {{settings_.cl_status, "nodestatus", node}, {}, query_limit},
+              [this, weak = std::weak_ptr<int>(life_), node, began = now()](Result<ProcessEnd> end) {
                 if (!weak.lock()) return;
                 Status& one = status_[node];
                 one.asking = false;
                 one.asked = std::chrono::steady_clock::now();
                 const bool member = end.ok() && end.value().exit_status == 0 &&
                                     (end.value().out.starts_with("active") || end.value().out.starts_with("up"));
-                if (member != one.member) {
-                  one.member = member;
-                  if (listener_ != nullptr) listener_->members_changed();
-                }
+                if (member) taken_over_.seen_as_member(node, began);
+                const bool changed = std::exchange(one.member, member) != member;
+                for (const auto& call : std::exchange(one.waiting, {})) call();
+                if (changed && listener_ != nullptr) listener_->members_changed();
               });
 }
 
@@ -158,14 +184,13 @@ void HeartbeatCluster::taken_over_from(const NodeName& node) {
                "Heartbeat takes over from " + node + ", but ha.cf configures no STONITH: that proves nothing");
     return;
   }
-  taken_over_[node] = now();
+  taken_over_.taken_over(node, now());
   status_[node].member = false;
   if (listener_ != nullptr) listener_->members_changed();
 }
 
 void HeartbeatCluster::fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) {
-  const auto found = taken_over_.find(node);
-  const bool fenced = found != taken_over_.end() && found->second > since;
+  const bool fenced = taken_over_.taken_over_since(node, since);
   boost::asio::post(loop_, [done, fenced] { done(fenced); });
 }
 
@@ -187,19 +212,22 @@ void HeartbeatCluster::intent_of_stop(const engine::StopQuestion& question,
   stop.cause = cause_of(question.heartbeat_cause);
   stop.left_of_it = left_of(haresources(), question.resource);
   stop.peer = peer();
-  stop.peer_ready = true;  // the engine asks it
   const engine::StopIntent meant = in_engine_words(intent::decide_heartbeat(stop));
   boost::asio::post(loop_, [done, meant] { done(meant); });
 }
 
 void HeartbeatCluster::judge_offer(const engine::StopQuestion&, engine::Callback<engine::OfferJudgement> done) {
   const NodeName other = peer();
-  const bool fenced = taken_over_.contains(other);
-  engine::OfferJudgement judged;
-  if (fenced && !member(other) && active_here()) {
-    judged = {handoff::Judgement::take_back, other + " was fenced while it was to fetch the domain"};
-  }
-  boost::asio::post(loop_, [done, judged] { done(judged); });
+  const auto judge = [this, other, done = std::move(done)] {
+    const intent::Judged judged =
+        intent::judge_heartbeat_offer({other, active_here(), taken_over_.taken_over(other), status_[other].member});
+    done({in_engine_words(judged.judgement), judged.reason});
+  };
+  // Membership matters only against a take-over; asking for it is dear. What was known at the take-over may be long past.
+  if (taken_over_.taken_over(other)) return ask_now(other, judge);
+  boost::asio::post(loop_, [weak = std::weak_ptr<int>(life_), judge] {
+    if (weak.lock()) judge();
+  });
 }
 
 void HeartbeatCluster::clean_up(const std::string&, engine::Callback<Outcome> done) {

@@ -4,10 +4,12 @@
 // call. cl_status costs a fifth of a second of CPU, so it is asked only when somebody wants to know.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -21,6 +23,20 @@ struct HeartbeatSettings {
   NodeName self;
   std::string directory = "/etc/ha.d";
   std::string pid_file = "/run/heartbeat.pid";
+  std::string cl_status = "cl_status";  ///< the program
+};
+
+/// From whom Heartbeat took over because they were dead, until they are seen back. No clock is read and nothing is asked.
+class TakeOverMemory {
+ public:
+  void taken_over(const NodeName& node, Instant at) { taken_[node] = at; }
+  /// Heartbeat was asked at `asked` and showed `node` as member: a take-over before that is past.
+  void seen_as_member(const NodeName& node, Instant asked);
+  bool taken_over_since(const NodeName& node, Instant since) const;
+  bool taken_over(const NodeName& node) const { return taken_.contains(node); }
+
+ private:
+  std::map<NodeName, Instant> taken_;
 };
 
 class HeartbeatCluster : public ClusterSource {
@@ -50,9 +66,13 @@ class HeartbeatCluster : public ClusterSource {
     bool member = false;
     std::optional<std::chrono::steady_clock::time_point> asked;  ///< when it was last asked
     bool asking = false;
+    std::vector<std::function<void()>> waiting;  ///< for the answer
   };
   void read_files();
+  /// Asks cl_status unless it was asked just now.
   void ask(const NodeName& node) const;
+  /// Asks it in any case; `done` when status_ is of now.
+  void ask_now(const NodeName& node, std::function<void()> done) const;
   NodeName peer() const;
   std::vector<HaresourcesLine> haresources() const;
 
@@ -64,7 +84,7 @@ class HeartbeatCluster : public ClusterSource {
   HaCf cf_;
   std::string read_;  ///< the text of ha.cf that cf_ was made from
   mutable std::map<NodeName, Status> status_;
-  std::map<NodeName, Instant> taken_over_;
+  mutable TakeOverMemory taken_over_;
   std::unique_ptr<boost::asio::steady_timer> timer_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
 };

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Heartbeat's take-overs: they count until the node is seen back, and an offer is judged by what Heartbeat shows then, not by
+// what it showed at the take-over.
+#include <doctest/doctest.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <optional>
+
+#include <boost/asio/io_context.hpp>
+
+#include "migrationd/io/heartbeat.h"
+#include "tests/unit/scratch.h"
+
+using namespace migrationd;
+using namespace migrationd::io;
+
+namespace {
+
+struct Logged : engine::Log {
+  std::string said;
+  void write(Level, const std::string&, const std::string& text) override { said += text + "\n"; }
+};
+
+/// hb1 beside hb2, with Heartbeat's files and cl_status as the test says.
+struct Node {
+  tests::Scratch scratch;
+  boost::asio::io_context loop;
+  Logged log;
+  std::optional<HeartbeatCluster> cluster;
+
+  explicit Node(const std::string& more_of_ha_cf = "stonith_host * external/ssh hb1 hb2\n") {
+    tests::write_file(scratch / "ha.cf", "ucast eth0 10.0.0.2\nnode hb1 hb2\n" + more_of_ha_cf);
+    tests::write_file(scratch / "pid", std::to_string(::getpid()) + "\n");
+    tests::write_file(scratch / "cl_status", "#!/bin/sh\n[ \"$*\" = 'nodestatus hb2' ] && cat " + (scratch / "status") + "\n");
+    ::chmod((scratch / "cl_status").c_str(), 0755);
+    shows("active");
+    cluster.emplace(loop, HeartbeatSettings{"hb1", scratch.path(), scratch / "pid", scratch / "cl_status"}, log);
+    bool known = false;
+    cluster->start([&](const auto&) { known = true; });
+    while (!known) loop.run_one();
+  }
+  void shows(const std::string& status) { tests::write_file(scratch / "status", status + "\n"); }
+  handoff::Judgement judged() {
+    std::optional<handoff::Judgement> judgement;
+    cluster->judge_offer({}, [&](engine::OfferJudgement said) { judgement = said.judgement; });
+    CHECK_FALSE(judgement);  // never from inside the call
+    while (!judgement) loop.run_one();
+    return *judgement;
+  }
+  bool fenced_since(Instant since) {
+    std::optional<bool> fenced;
+    cluster->fenced_since("hb2", since, [&](bool said) { fenced = said; });
+    while (!fenced) loop.run_one();
+    return *fenced;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("heartbeat: an offer is taken back when its peer was fenced, and not for a fencing of before") {
+  Node node;
+  CHECK(node.judged() == handoff::Judgement::stands);
+  node.cluster->taken_over_from("hb2");
+  node.shows("dead");
+  CHECK(node.judged() == handoff::Judgement::take_back);
+  CHECK(node.fenced_since({}));
+  // It is back; nobody has looked since the take-over but this question.
+  node.shows("active");
+  CHECK(node.judged() == handoff::Judgement::stands);
+  CHECK_FALSE(node.fenced_since({}));
+  // It goes away once more, unfenced.
+  node.shows("dead");
+  CHECK(node.judged() == handoff::Judgement::stands);
+}
+
+TEST_CASE("heartbeat: a take-over proves nothing without STONITH, nor of a node that isn't configured") {
+  Node unfenced("");
+  unfenced.shows("dead");
+  unfenced.cluster->taken_over_from("hb2");
+  CHECK(unfenced.judged() == handoff::Judgement::stands);
+  CHECK_FALSE(unfenced.fenced_since({}));
+  CHECK(unfenced.log.said.find("no STONITH") != std::string::npos);
+  Node node;
+  node.shows("dead");
+  node.cluster->taken_over_from("hb3");
+  CHECK(node.judged() == handoff::Judgement::stands);
+}
+
+TEST_CASE("heartbeat: what was asked before a take-over does not undo it") {
+  TakeOverMemory memory;
+  memory.taken_over("hb2", {Milliseconds{100}});
+  memory.seen_as_member("hb2", {Milliseconds{90}});
+  CHECK(memory.taken_over_since("hb2", {Milliseconds{99}}));
+  CHECK_FALSE(memory.taken_over_since("hb2", {Milliseconds{100}}));  // its last word came after, or with it
+  memory.seen_as_member("hb2", {Milliseconds{101}});
+  CHECK_FALSE(memory.taken_over("hb2"));
+}
