@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 namespace migrationd::engine {
 
@@ -118,13 +119,29 @@ void DomainRunner::define(const Definition& definition) {
   record_.definition = definition.xml;
 }
 
+void DomainRunner::keep() {
+  keep_ = true;
+  pump();
+}
+
+void DomainRunner::write_record() {
+  world_.journal.write(record_, alive<Outcome>([this](Outcome outcome) {
+    if (!outcome.ok()) remark("the journal could not be written: " + outcome.error(), true);
+  }));
+}
+
 void DomainRunner::feed(handoff::Event event) {
   mailbox_.push_back(std::move(event));
   pump();
 }
 
 void DomainRunner::pump() {
-  while (!stepping_ && !mailbox_.empty()) {
+  while (!stepping_ && (keep_ || !mailbox_.empty())) {
+    // Not while a step is on its way to the disk, whose record is newer than ours.
+    if (std::exchange(keep_, false)) {
+      write_record();
+      continue;
+    }
     const handoff::Event event = std::move(mailbox_.front());
     mailbox_.pop_front();
     const handoff::Context context{world_.clock.now(), view().here};
@@ -164,11 +181,7 @@ void DomainRunner::taken(handoff::Step step) {
     if (grace_timer_ != 0) world_.clock.cancel(grace_timer_);
     grace_timer_ = 0;
   }
-  if (write) {  // safe without it, so nobody waits for it
-    world_.journal.write(record_, alive<Outcome>([this](Outcome outcome) {
-      if (!outcome.ok()) remark("the journal could not be written: " + outcome.error(), true);
-    }));
-  }
+  if (write) write_record();  // safe without it, so nobody waits for it
   stepping_ = true;  // what the actions feed back waits for its turn
   carry_out(step.actions);
   stepping_ = false;

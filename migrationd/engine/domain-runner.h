@@ -54,9 +54,11 @@ class DomainRunner {
   DomainView view() const { return world_.hypervisor.look(record_.uuid); }
   const std::deque<Remark>& remarks() const { return remarks_; }
   const Policy& policy() const { return policy_; }
-  /// New facts about the resource; they reach the disk with the next step.
+  /// New facts about the resource; they reach the disk with the next step, or by keep().
   void describe(const std::string& resource, const std::map<std::string, std::string>& parameters, Policy policy);
   void define(const Definition& definition);
+  /// Writes the record although no step asks for it. A disk that refuses is said, and changes nothing.
+  void keep();
   /// When the stop that is being carried out must have ended its work.
   void stop_by(Instant when) { stop_by_ = when; }
   /// When the job that is about to start must have ended.
@@ -66,6 +68,7 @@ class DomainRunner {
   struct Hands;  // one overload per action
 
   void warn_of_policy();
+  void write_record();
   void pump();
   void taken(handoff::Step step);
   void carry_out(const std::vector<handoff::Action>& actions);
@@ -98,6 +101,7 @@ class DomainRunner {
   std::deque<handoff::Event> mailbox_;
   std::deque<Remark> remarks_;
   bool warned_unfenced_ = false;
+  bool keep_ = false;       // the record is to be written between two steps
   bool stepping_ = false;   // a step's record is on its way to the disk, or its actions are being carried out
   bool resuming_ = false;
   bool dropping_ = false;

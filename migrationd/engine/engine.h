@@ -26,7 +26,7 @@ using OrderId = handoff::Token;
 
 /// What the agent asks for. The definition has been read already, or why it couldn't be.
 struct Order {
-  enum class Kind { start, stop, monitor, migrate_to, migrate_from };
+  enum class Kind { start, stop, monitor, migrate_to, migrate_from, reload };
   Kind kind = Kind::monitor;
   std::string face;                                ///< ocf or lsb
   std::string resource;
@@ -139,6 +139,9 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   static std::string why_real_stop(const handoff::State& state, const DomainView& view, const Policy& policy);
   void offer_if_ready(handoff::Token token, const StopIntent& intent);
   OrderReply monitor(const Order& order);
+  OrderReply monitor_of(const DomainUuid& uuid);
+  OrderReply monitor_named(const std::string& name);
+  OrderReply reload(const Order& order);
   void finish(handoff::Token token, OrderReply reply);
   void time_up(handoff::Token token);
   StopQuestion question_of(const DomainRunner& runner) const;

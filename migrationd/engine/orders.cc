@@ -38,6 +38,7 @@ const char* word(Order::Kind kind) {
     case Order::Kind::monitor: return "monitor";
     case Order::Kind::migrate_to: return "migrate_to";
     case Order::Kind::migrate_from: return "migrate_from";
+    case Order::Kind::reload: return "reload-agent";
   }
   return "?";
 }
@@ -47,6 +48,10 @@ const char* word(Order::Kind kind) {
 OrderId Engine::order(Order order, Callback<OrderReply> reply) {
   if (order.kind == Order::Kind::monitor) {
     reply(monitor(order));
+    return 0;
+  }
+  if (order.kind == Order::Kind::reload) {
+    reply(reload(order));
     return 0;
   }
   OrderReply why_not;
@@ -71,6 +76,7 @@ OrderId Engine::order(Order order, Callback<OrderReply> reply) {
       case Order::Kind::start: timeout = runner->policy().start_timeout; break;
       case Order::Kind::stop: timeout = stop_without_limit; break;
       case Order::Kind::monitor:
+      case Order::Kind::reload:
       case Order::Kind::migrate_to:
       case Order::Kind::migrate_from: timeout = push_without_limit; break;
     }
@@ -85,7 +91,8 @@ OrderId Engine::order(Order order, Callback<OrderReply> reply) {
     case Order::Kind::stop: begin_stop(pending); break;
     case Order::Kind::migrate_to: begin_push(pending); break;
     case Order::Kind::migrate_from: begin_fetch(pending); break;
-    case Order::Kind::monitor: break;
+    case Order::Kind::monitor:
+    case Order::Kind::reload: break;
   }
   return token;
 }
@@ -123,10 +130,55 @@ DomainRunner* Engine::runner_of(const Order& order, OrderReply& why_not) {
 }
 
 OrderReply Engine::monitor(const Order& order) {
-  const DomainRunner* known = order.definition ? find(order.definition->uuid) : find_resource(order.resource);
-  if (known == nullptr && !order.definition) return {OcfCode::not_installed, order.no_definition};
-  const DomainView view =
-      known != nullptr ? known->view() : world_.hypervisor.look(order.definition->uuid);
+  if (order.definition) return monitor_of(order.definition->uuid);
+  const auto given = order.parameters.find("name");
+  const std::string name = given == order.parameters.end() ? "" : given->second;
+  const DomainRunner* known = find_resource(order.resource);
+  // The record tells which domain it is; unless the resource was given another one since.
+  if (known != nullptr && (name.empty() || known->record().name == name)) return monitor_of(known->record().uuid);
+  if (!name.empty()) return monitor_named(name);
+  return {OcfCode::not_installed, order.no_definition};
+}
+
+/// A domain of which only the name is known, as at a probe before the storage with its definition is mounted.
+OrderReply Engine::monitor_named(const std::string& name) {
+  if (!hypervisor_usable_) return {OcfCode::error, "can't tell whether domain " + name + " runs: the hypervisor does not answer (is libvirtd up?)"};
+  std::set<DomainUuid> meant;
+  for (const auto& [uuid, runner] : runners_)
+    if (runner->record().name == name) meant.insert(uuid);
+  OrderReply answer{OcfCode::not_running, ""};
+  for (const auto& [uuid, view] : world_.hypervisor.all()) {
+    if (view.name == name) meant.insert(uuid);
+    if (view.name.empty() && view.here != Here::absent)
+      answer = {OcfCode::error, "can't tell whether domain " + name + " runs: the name of the domain " + uuid.str() + ", which is here, is not known"};
+  }
+  for (const DomainUuid& uuid : meant) {
+    const OrderReply one = monitor_of(uuid);
+    if (one.code == OcfCode::success) return one;
+    if (one.code != OcfCode::not_running) answer = one;
+  }
+  return answer;
+}
+
+/// Changed parameters count from now on, also after a restart of the daemon; what is under way keeps the time it was given. Of
+/// a domain that isn't here nothing is to be changed: the next start brings its own.
+OrderReply Engine::reload(const Order& order) {
+  DomainRunner* one = order.definition ? find(order.definition->uuid) : find_resource(order.resource);
+  if (one == nullptr && order.definition && world_.hypervisor.look(order.definition->uuid).here == Here::running) {
+    one = &runner(order.definition->uuid, order.definition->name);  // runs here without us having been asked
+  }
+  if (one == nullptr) return {OcfCode::success, ""};
+  one->describe(order.resource, order.parameters, policy_of(order.parameters));
+  if (order.definition) one->define(*order.definition);
+  one->keep();
+  one->remark("its parameters were changed");
+  if (!order.no_definition.empty()) one->remark("the changed parameters are accepted, but " + order.no_definition, true);
+  return {OcfCode::success, ""};
+}
+
+OrderReply Engine::monitor_of(const DomainUuid& uuid) {
+  const DomainRunner* known = find(uuid);
+  const DomainView view = world_.hypervisor.look(uuid);
   const handoff::State state = known != nullptr ? known->state() : handoff::State{};
   switch (handoff::monitor(state, view.here)) {
     case handoff::Monitor::running:
@@ -251,6 +303,7 @@ void Engine::time_up(handoff::Token token) {
         break;
       case Order::Kind::stop:
       case Order::Kind::monitor:
+      case Order::Kind::reload:
         break;
     }
     const auto still = pending_.find(token);
@@ -281,6 +334,7 @@ void Engine::caller_gone(OrderId id) {
       break;
     case Order::Kind::stop:
     case Order::Kind::monitor:
+    case Order::Kind::reload:
       break;  // goes on to its end
   }
 }

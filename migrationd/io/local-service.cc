@@ -53,7 +53,7 @@ void LocalService::request(ConnectionId id, const LocalRequest& request, IpcServ
     reply(control(request));
     return;
   }
-  if (request.operation == "validate-all" || request.operation == "reload-agent") {
+  if (request.operation == "validate-all") {
     Refused said = intake_.validate(request);
     reply({said.code, said.reason, "", false});
     return;

@@ -66,7 +66,8 @@ std::variant<engine::Order, Refused> OrderIntake::order(const wire::LocalRequest
   static const std::map<std::string, engine::Order::Kind> kinds = {
       {"start", engine::Order::Kind::start},           {"stop", engine::Order::Kind::stop},
       {"monitor", engine::Order::Kind::monitor},       {"status", engine::Order::Kind::monitor},
-      {"migrate_to", engine::Order::Kind::migrate_to}, {"migrate_from", engine::Order::Kind::migrate_from}};
+      {"migrate_to", engine::Order::Kind::migrate_to}, {"migrate_from", engine::Order::Kind::migrate_from},
+      {"reload-agent", engine::Order::Kind::reload}};
   const auto kind = kinds.find(request.operation);
   if (kind == kinds.end()) return Refused{OcfCode::unimplemented, "unknown action '" + request.operation + "'"};
 
@@ -89,7 +90,7 @@ std::variant<engine::Order, Refused> OrderIntake::order(const wire::LocalRequest
     order.no_definition = parameters.error();
     return order;
   }
-  // Before a domain runs or moves; one that runs is not failed for it.
+  // Before a domain runs or moves; one that runs is not failed for it, and a reload that fails would have it restarted.
   if (order.kind == engine::Order::Kind::start || order.kind == engine::Order::Kind::migrate_to) {
     const auto options = parse_migrate_options(parameters.value().migrate_options);
     if (!options.ok()) return Refused{OcfCode::not_configured, options.error()};

@@ -27,8 +27,8 @@ class OrderIntake {
   /// `libvirt_uri`: the hypervisor that this node's daemon serves.
   explicit OrderIntake(std::string libvirt_uri) : libvirt_uri_(std::move(libvirt_uri)) {}
 
-  /// The order that `request` means, or why there is none. An unreadable definition is no refusal: a stop or
-  /// monitor may do without it (engine::Order::no_definition).
+  /// The order that `request` means, or why there is none. An unreadable definition is no refusal: a stop,
+  /// monitor or reload may do without it (engine::Order::no_definition).
   std::variant<engine::Order, Refused> order(const wire::LocalRequest& request);
 
   /// What validate-all says.
