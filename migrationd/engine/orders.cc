@@ -60,8 +60,8 @@ OrderId Engine::order(Order order, Callback<OrderReply> reply) {
     reply(why_not);
     return 0;
   }
-  if (!order.resource.empty()) runner->describe(order.resource, order.parameters, policy_of(order.parameters));
   if (order.definition) runner->define(*order.definition);
+  if (!order.resource.empty()) runner->describe(order.resource, order.parameters, policy_of(order.parameters));
 
   auto owned = std::make_unique<Pending>();
   Pending& pending = *owned;
@@ -168,8 +168,8 @@ OrderReply Engine::reload(const Order& order) {
     one = &runner(order.definition->uuid, order.definition->name);  // runs here without us having been asked
   }
   if (one == nullptr) return {OcfCode::success, ""};
-  one->describe(order.resource, order.parameters, policy_of(order.parameters));
   if (order.definition) one->define(*order.definition);
+  one->describe(order.resource, order.parameters, policy_of(order.parameters));
   one->keep();
   one->remark("its parameters were changed");
   if (!order.no_definition.empty()) one->remark("the changed parameters are accepted, but " + order.no_definition, true);

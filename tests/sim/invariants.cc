@@ -157,6 +157,8 @@ void Simulation::check_answer(const Action& action) {
       }
       return;
     }
+    case OrderKind::reload:
+      return;
     case OrderKind::migrate_to:
       if (success && executes) violated(domain + " still executes on " + action.node + " after migrate_to succeeded");
       return;

@@ -183,6 +183,7 @@ void Pacemaker::done(const NodeName& at, Op op, const engine::OrderReply& reply)
       return;
     }
     case OrderKind::migrate_to:
+    case OrderKind::reload:
       return;
   }
 }

@@ -12,6 +12,7 @@ const char* to_string(OrderKind kind) {
     case OrderKind::monitor: return "monitor";
     case OrderKind::migrate_to: return "migrate_to";
     case OrderKind::migrate_from: return "migrate_from";
+    case OrderKind::reload: return "reload-agent";
   }
   return "?";
 }
