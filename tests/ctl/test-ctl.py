@@ -142,6 +142,7 @@ class Words(Case):
                     self.assertEqual(result.returncode, 0, result.stderr)
                     self.assertEqual(daemon.requests(), asked)
                     answer = json.loads(result.stdout)
+                    self.assertEqual(list(answer), ["intent", "to", "reason", "domain"])  # as in migrationctl(8)
                     return answer["intent"], answer["to"], answer["reason"]
 
             vm = json.dumps(domain(resource="vm", real_stop=None))
