@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Under Pacemaker: every way in which a restart becomes a live migration, and those in which it must not."""
 
+import json
 import sys
 
 from handoff_lab import (add_vm, check, kept_live, log_of, measured, on, one_writer, run, standby, unstandby, up,
@@ -38,6 +39,30 @@ def case_watch_shows_how_far_a_migration_is():
     unstandby(lab, source)
     lab.nodes[0].run("crm_resource -r vm1 --delete-parameter migration_speed")
     wait_settled(lab)
+
+
+def case_changed_parameters_count_without_a_restart():
+    """Pacemaker calls reload-agent, because these parameters are marked reloadable."""
+    source, _ = on(lab)
+    pid, stops = source.run("cat /run/libvirt/qemu/vm1.pid").stdout, log_of(source).count("stop asked for")
+
+    def explained():
+        return json.loads(source.run("migrationctl explain --json vm1").stdout)["reason"]
+
+    def warned():
+        return any("vm1 has unfenced=membership" in one for one in json.loads(source.run("migrationctl status --json").stdout)["warnings"])
+
+    check(explained() != "handoff=off" and not warned(), "before any change")
+    lab.nodes[0].run("crm_resource -r vm1 --set-parameter handoff --parameter-value off")
+    wait_until(lambda: explained() == "handoff=off", 60, "handoff=off to count")
+    lab.nodes[0].run("crm_resource -r vm1 --set-parameter unfenced --parameter-value membership")
+    wait_until(warned, 60, "the warning of unfenced=membership")
+    for name in ("handoff", "unfenced"):
+        lab.nodes[0].run(f"crm_resource -r vm1 --delete-parameter {name}")
+    wait_until(lambda: explained() != "handoff=off" and not warned(), 60, "the parameters to be as before")
+    wait_settled(lab)
+    check(source.run("cat /run/libvirt/qemu/vm1.pid").stdout == pid, "the emulator is another one")
+    check(log_of(source).count("stop asked for") == stops, "it was stopped for a parameter")
 
 
 def case_a_stop_becomes_an_offer_that_is_pulled_live():
