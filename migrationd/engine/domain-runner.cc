@@ -20,8 +20,9 @@ namespace {
 constexpr Milliseconds resend_after = 500ms;
 /// The guest is waited for this long in a stop that nobody waits for.
 constexpr Milliseconds grace_without_order = 60s;
-/// Of a stop's time, what is kept for the destroy and its proof.
+/// Of a stop's time, what is kept for the destroy and its proof; it is tried for this long.
 constexpr Milliseconds destroy_time = 15s;
+constexpr Milliseconds destroy_again_after = 500ms;
 /// A guest that could not be asked to shut down is asked again after this.
 constexpr Milliseconds ask_again_after = 2s;
 /// The dead-man strikes this long after the deadline that the daemon itself keeps.
@@ -84,7 +85,7 @@ DomainRunner::DomainRunner(World& world, RunnerHost& host, Record record, Policy
 }
 
 DomainRunner::~DomainRunner() {
-  for (TimerId timer : {resend_timer_, offer_timer_, grace_timer_, ask_timer_}) {
+  for (TimerId timer : {resend_timer_, offer_timer_, grace_timer_, ask_timer_, destroy_timer_}) {
     if (timer != 0) world_.clock.cancel(timer);
   }
 }
@@ -332,15 +333,35 @@ void DomainRunner::ask_guest() {
 void DomainRunner::destroy() {
   if (destroying_) return;
   destroying_ = true;
-  world_.hypervisor.destroy(record_.uuid, alive<Outcome>([this](Outcome outcome) {
-    destroying_ = ending_ = false;
-    boot_if_it_waited();
-    if (outcome.ok()) {
-      feed(event::HereChanged{});
-    } else {
-      feed(event::DestroyFailed{outcome.error()});
-    }
+  const Instant now = world_.clock.now();
+  try_to_destroy(now + (stop_by_ > now ? std::min(destroy_time, (stop_by_ - now) * 2 / 3) : destroy_time), true);
+}
+
+/// Goes on trying: a hypervisor that is just being restarted, or not connected yet, is no reason to fence a node.
+void DomainRunner::try_to_destroy(Instant until, bool first) {
+  world_.hypervisor.destroy(record_.uuid, alive<Outcome>([this, until, first](Outcome outcome) {
+    if (outcome.ok() || world_.clock.now() >= until || !to_be_destroyed()) return destroyed(std::move(outcome));
+    if (first) remark("it could not be ended yet, tried again: " + outcome.error());
+    destroy_timer_ = world_.clock.schedule(destroy_again_after, [this, until] {
+      destroy_timer_ = 0;
+      if (!to_be_destroyed()) return destroyed(Done{});
+      try_to_destroy(until, false);
+    });
   }));
+}
+
+bool DomainRunner::to_be_destroyed() const {
+  return record_.state.phase == Phase::stopping && view().here != Here::absent;
+}
+
+void DomainRunner::destroyed(Outcome outcome) {
+  destroying_ = ending_ = false;
+  boot_if_it_waited();
+  if (outcome.ok() || !to_be_destroyed()) {
+    feed(event::HereChanged{});
+  } else {
+    feed(event::DestroyFailed{outcome.error()});
+  }
 }
 
 void DomainRunner::arm_offer(Instant ends) {

@@ -84,6 +84,9 @@ class DomainRunner {
   void shut_down(bool at_once);
   void ask_guest();
   void destroy();
+  void try_to_destroy(Instant until, bool first);
+  bool to_be_destroyed() const;
+  void destroyed(Outcome outcome);
   void arm_offer(Instant ends);
   void disarm_offer();
   /// Wraps a callback so that it is dropped when the runner is gone.
@@ -112,6 +115,7 @@ class DomainRunner {
   TimerId offer_timer_ = 0;
   TimerId grace_timer_ = 0;
   TimerId ask_timer_ = 0;
+  TimerId destroy_timer_ = 0;
   Instant stop_by_;
   Instant job_by_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);

@@ -46,10 +46,7 @@ Result<Answer> ask_libvirt(const DirectDomain& domain) {
 Result<std::shared_ptr<Emulator>> find_emulator(const DirectDomain& domain, const std::string& pid_directory) {
   Result<std::shared_ptr<Emulator>> by_name = Emulator::find(pid_directory, domain.name, domain.uuid);
   if (!by_name || by_name.value()) return by_name;
-  auto all = Emulator::find_all(pid_directory);
-  if (!all) return Error{all.error()};
-  auto at = all.value().find(domain.uuid);
-  return at == all.value().end() ? std::shared_ptr<Emulator>() : at->second;
+  return Emulator::find_by_uuid(pid_directory, domain.uuid);
 }
 
 DirectLook look_once(const DirectDomain& domain, const std::string& pid_directory, Milliseconds limit, bool xen) {

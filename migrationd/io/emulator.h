@@ -30,6 +30,8 @@ class Emulator {
   /// names a living emulator of the domain (no file, dead process, or a process that is something else).
   /// Error: it can't be told (unreadable directory, file or /proc entry).
   static Result<std::shared_ptr<Emulator>> find(const std::string& directory, const std::string& name, const DomainUuid& uuid);
+  /// As find(), by the UUID on its command line alone.
+  static Result<std::shared_ptr<Emulator>> find_by_uuid(const std::string& directory, const DomainUuid& uuid);
   /// All living emulators that pid files of DIRECTORY name, by the UUID on their command line. A missing
   /// directory is an empty answer: libvirt makes it before it starts anything.
   static Result<std::map<DomainUuid, std::shared_ptr<Emulator>>> find_all(const std::string& directory);
@@ -49,7 +51,6 @@ class Emulator {
   Outcome end(Milliseconds gentle, Milliseconds hard) const;
 
  private:
-  static Result<std::shared_ptr<Emulator>> find_by_uuid(const std::string& directory, const DomainUuid& uuid);
   static Result<std::shared_ptr<Emulator>> inspect(pid_t pid, const std::optional<DomainUuid>& wanted);
   pid_t pid_ = 0;
   Fd pidfd_;

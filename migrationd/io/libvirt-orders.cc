@@ -149,11 +149,17 @@ void LibvirtHypervisor::destroy(const DomainUuid& uuid, engine::Callback<Outcome
       },
       [this, uuid, what, emulator, done = std::move(done)](Outcome outcome) {
         if (outcome) registry_.stopped(uuid, VIR_DOMAIN_EVENT_STOPPED_DESTROYED, now());  // seen by ourselves
-        if (outcome || !emulator) return read(uuid, [outcome, done] { done(outcome); });
-        // libvirt is away or hangs.
+        if (outcome) return read(uuid, [outcome, done] { done(outcome); });
+        // libvirt is away or hangs. What it has not shown us since we began, its pid files do.
         long_calls_.run<Done>(
             uuid.str() + "/kill", what, gentle_end + hard_end + Milliseconds{2000},
-            [emulator]() -> Outcome { return emulator->end(gentle_end, hard_end); },
+            [uuid, emulator, directory = config_.pid_directory]() -> Outcome {
+              if (emulator) return emulator->end(gentle_end, hard_end);
+              Result<EmulatorHandle> found = Emulator::find_by_uuid(directory, uuid);
+              if (!found) return Error{found.error()};
+              if (!found.value()) return Error{"no emulator of it is seen either"};
+              return found.value()->end(gentle_end, hard_end);
+            },
             alive<Outcome>([this, uuid, outcome, done](Outcome ended) {
               if (!ended) return done(Error{outcome.error() + "; " + ended.error()});
               registry_.stopped(uuid, VIR_DOMAIN_EVENT_STOPPED_DESTROYED, now());

@@ -169,7 +169,7 @@ def case_agent_killed_during_migrate_to():
 
 
 def case_daemon_killed_during_a_real_stop():
-    """The agent that waits for the stop carries it out itself; nothing is fenced, and it starts again."""
+    """Its next life finishes the stop for the agent that waits; nothing is fenced, and it starts again."""
     source, destination = on(lab)
     mark, shot = since(source), len(lab.power_events())
     lab.nodes[0].run("crm_resource -r vm1 --meta -p target-role -v Stopped")

@@ -26,7 +26,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   Instant time{Milliseconds{1000}};
   std::map<TimerId, std::function<void()>> timers;
   std::vector<Callback<Outcome>> destroys;
-  std::vector<NodeName> at_work;
+  std::vector<NodeName> at_work, fenced;
   std::vector<std::string> answers;
   std::vector<std::pair<NodeName, wire::PeerMessage>> sent;
   std::vector<Record> written;
@@ -101,7 +101,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void answered(handoff::Token, bool ok, const std::string& why) override { answers.push_back(ok ? "ok" : why); }
   void rejudge_stop(handoff::Token) override {}
   void retry_start(handoff::Token) override {}
-  void request_fencing(const NodeName&, const std::string&) override {}
+  void request_fencing(const NodeName& node, const std::string&) override { fenced.push_back(node); }
   void saw_at_work(const NodeName& node) override { at_work.push_back(node); }
 
   World world{*this, *this, *this, *this, *this, *this, *this};

@@ -56,6 +56,30 @@ TEST_CASE("engine runner: a stop while a boot waits for the end of a destroy end
   CHECK(stage.answers.back() == "ok");
 }
 
+TEST_CASE("engine runner: what can't be ended at once is tried again before fencing is asked for, unless its time is over") {
+  for (const bool in_time : {true, false}) {
+    CAPTURE(in_time);
+    Stage stage;
+    stage.here = Here::unknown;
+    DomainRunner runner = stage.runner(in(Phase::stopping));
+    runner.feed(event::Recovered{});
+    REQUIRE(stage.destroys.size() == 1);
+    if (!in_time) stage.time = stage.time + Milliseconds{20'000};
+    stage.destroys[0](Error{"libvirt is away"});
+    CHECK(stage.fenced.size() == (in_time ? 0 : 1));
+    if (!in_time) continue;
+    REQUIRE_FALSE(stage.timers.empty());
+    const auto [id, again] = *stage.timers.rbegin();
+    stage.timers.erase(id);
+    again();
+    REQUIRE(stage.destroys.size() == 2);
+    stage.here = Here::absent;
+    stage.destroys[1](Error{"libvirt is away"});  // it ended by itself meanwhile
+    CHECK(stage.fenced.empty());
+    CHECK(runner.state().phase == Phase::gone);
+  }
+}
+
 TEST_CASE("engine runner: what is held but absent, or offered but paused, is looked at again") {
   struct { Phase phase; Here here; bool again; } const cases[] = {
       {Phase::held, Here::running, false}, {Phase::held, Here::absent, true},     {Phase::offered, Here::paused, true},
