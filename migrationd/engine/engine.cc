@@ -159,7 +159,14 @@ struct Engine::FromPeer {
   void operator()(const wire::Note& m) {
     e.runner(m.domain, m.name).feed(event::Note{handoff::Holder{from, installation, m.epoch}});
   }
-  void operator()(const wire::AskReady& m) { e.answer_ready(from, m); }
+  void operator()(const wire::AskReady& m) {
+    // Also when it was started here by hand: a domain that runs twice is never offered.
+    if (e.world_.hypervisor.look(m.domain).here == handoff::Here::running) {
+      e.world_.peers.send(from, wire::Ready{m.question, false, "it runs there, too"});
+      return;
+    }
+    e.answer_ready(from, m);
+  }
   void operator()(const wire::Ready& m) { e.ready_answered(from, m); }
   void operator()(const wire::Farewell&) {
     if (e.stood_still()) {

@@ -94,3 +94,35 @@ TEST_CASE("engine explain: who is no other node of the cluster is not asked") {
   REQUIRE(said);
   CHECK(said->error() == "'n1' is not another node of this cluster");
 }
+
+// "A domain that runs twice is never offered": whoever has it, too, is not ready for it, so the stop is a real one.
+TEST_CASE("engine ready: a node that has the domain already, in whatever way, is not ready for it") {
+  const auto answer = [](Stage& stage) {
+    stage.hypervisor_listener->hypervisor_changed(true);
+    stage.sent.clear();
+    stage.peer_listener->received("n2", "installation-2", wire::AskReady{7, uuid, "vm1", 0, ""});
+    REQUIRE(stage.sent.size() == 1);
+    return std::get<wire::Ready>(stage.sent[0].second);
+  };
+  for (const Phase phase : {Phase::held, Phase::offered, Phase::stopping}) {
+    for (const Here here : {Here::running, Here::paused}) {
+      CAPTURE(handoff::to_string(phase));
+      Stage stage;
+      stage.here = here;
+      const auto engine = engine_with(stage, phase);
+      const wire::Ready said = answer(stage);
+      CHECK_FALSE(said.ready);
+      CHECK(said.why.find(here == Here::running ? "it runs there, too" : "it has the domain as") != std::string::npos);
+    }
+  }
+  Stage by_hand;
+  by_hand.here = Here::running;
+  by_hand.name = "vm1";
+  Engine engine(by_hand.world, by_hand.known, policy_of, {}, {});
+  engine.begin();
+  const wire::Ready said = answer(by_hand);
+  CHECK_FALSE(said.ready);
+  CHECK(said.why == "it runs there, too");
+  by_hand.here = Here::absent;
+  CHECK(answer(by_hand).ready);
+}
