@@ -27,6 +27,7 @@ BUILD = pathlib.Path(os.getcwd())
 AGENT = BUILD / "tests/agent/agent-under-test"
 STAND_IN = BUILD / "tests/agent/stand-in"
 OCF_PATH = "/usr/lib/ocf/resource.d/migrationd/VirtualDomain"
+OCF_SCHEMA = pathlib.Path("/usr/share/pcs/data/ocf-1.1.rng")  # what pcs holds every agent against
 DAEMONS_ACTIONS = ["start", "stop", "monitor", "status", "migrate_to", "migrate_from", "validate-all", "reload-agent"]
 
 
@@ -84,6 +85,14 @@ class Words(Case):
                          "reload-agent"} <= set(names))
         lint = subprocess.run(["xmllint", "--noout", "--valid", "-"], input=result.stdout, text=True, capture_output=True)
         self.assertEqual((lint.returncode, lint.stderr), (0, ""))
+
+    @unittest.skipUnless(OCF_SCHEMA.exists(), f"{OCF_SCHEMA} of the Debian package pcs is missing")
+    def test_meta_data_fits_the_schema_of_ocf_1_1(self):
+        result = self.call(OCF_PATH, "meta-data")
+        lint = subprocess.run(["xmllint", "--noout", "--relaxng", OCF_SCHEMA, "-"], input=result.stdout, text=True,
+                              capture_output=True)
+        self.assertEqual(lint.returncode, 0, lint.stderr)
+        self.assertIn("<version>1.1</version>", result.stdout)
 
     def test_usage_unknown_actions_and_no_action(self):
         self.assertEqual(self.ocf("usage").returncode, 0)

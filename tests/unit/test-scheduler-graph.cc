@@ -3,6 +3,7 @@
 // crm_simulate where it is installed.
 #include <doctest/doctest.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 
@@ -41,7 +42,8 @@ intent::Decision decide(const std::string& name, const std::string& node) {
 
 bool installed() {
   static const bool found = std::system("command -v crm_simulate >/dev/null && command -v crm_resource >/dev/null") == 0;
-  if (!found) MESSAGE("skipped: crm_simulate is not installed (Debian package pacemaker-cli-utils)");
+  // The test command reads this line: a skip is no pass.
+  if (!found) std::puts("SKIP scheduler-graph: crm_simulate is not installed (Debian package pacemaker-cli-utils)");
   return found;
 }
 
