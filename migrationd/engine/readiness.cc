@@ -90,9 +90,13 @@ void Engine::answer_ready(const NodeName& from, const wire::AskReady& question) 
       return answer(std::string("it has the domain as ") + handoff::to_string(phase));
     }
   }
-  if (question.definition.empty()) return answer("");
-  world_.hypervisor.check(question.definition, alive<Outcome>([answer](Outcome outcome) {
-    answer(outcome.ok() ? "" : outcome.error());
+  // An offer that the cluster manager here does not live to fetch would stand until its deadline.
+  world_.cluster.staying(alive<Outcome>([this, answer, definition = question.definition](Outcome stays) {
+    if (!stays.ok()) return answer(stays.error());
+    if (definition.empty()) return answer("");
+    world_.hypervisor.check(definition, alive<Outcome>([answer](Outcome outcome) {
+      answer(outcome.ok() ? "" : outcome.error());
+    }));
   }));
 }
 

@@ -189,6 +189,9 @@ class ClusterManager {
   virtual bool member(const NodeName& node) const = 0;
   /// The cluster manager of this node runs and is part of a membership.
   virtual bool active_here() const = 0;
+  /// Ok: this node's cluster manager runs and goes on to run, so that it can start what is offered to this node.
+  /// Error: it does not, is being stopped, has no quorum, or that can't be told. Where there is no cluster manager: ok.
+  virtual void staying(Callback<Outcome> done) = 0;
   /// Power fencing of `node` succeeded after `since`, and it was not seen as member since.
   virtual void fenced_since(const NodeName& node, Instant since, Callback<bool> done) = 0;
   /// Asks the cluster manager to fence `node`; an error when no fencing is configured.

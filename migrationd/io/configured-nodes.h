@@ -22,6 +22,7 @@ class ConfiguredNodes : public ClusterSource {
   std::set<NodeName> others() const override;
   bool member(const NodeName&) const override { return false; }
   bool active_here() const override { return false; }
+  void staying(engine::Callback<Outcome> done) override;
   void fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) override;
   void request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) override;
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;

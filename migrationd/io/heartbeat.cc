@@ -2,7 +2,6 @@
 // Heartbeat's members, and what its stops and silences mean.
 #include "migrationd/io/heartbeat.h"
 
-#include <signal.h>
 #include <time.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <boost/asio/post.hpp>
 
 #include "migrationd/intent/intent.h"
+#include "migrationd/io/heartbeat-process.h"
 #include "migrationd/io/process.h"
 #include "migrationd/wire/local-message.h"
 
@@ -172,9 +172,18 @@ void HeartbeatCluster::ask_now(const NodeName& node, std::function<void()> done)
 }
 
 bool HeartbeatCluster::active_here() const {
-  const std::string text = text_of(settings_.pid_file);
-  const long pid = std::strtol(text.c_str(), nullptr, 10);
-  return pid > 1 && kill(static_cast<pid_t>(pid), 0) == 0;
+  return heartbeat_runs(settings_.pid_file);
+}
+
+/// A node in standby stays: it takes its peer's groups when that one leaves.
+void HeartbeatCluster::staying(engine::Callback<Outcome> done) {
+  Outcome said = Done{};
+  if (heartbeat_stops(settings_.proc)) {
+    said = Error{"Heartbeat is being stopped there"};
+  } else if (!active_here()) {
+    said = Error{"Heartbeat does not run there"};
+  }
+  boost::asio::post(loop_, [done, said] { done(said); });
 }
 
 void HeartbeatCluster::taken_over_from(const NodeName& node) {

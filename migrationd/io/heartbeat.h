@@ -24,6 +24,7 @@ struct HeartbeatSettings {
   std::string directory = "/etc/ha.d";
   std::string pid_file = "/run/heartbeat.pid";
   std::string cl_status = "cl_status";  ///< the program
+  std::string proc = "/proc";
 };
 
 /// From whom Heartbeat took over because they were dead, until they are seen back. No clock is read and nothing is asked.
@@ -55,6 +56,7 @@ class HeartbeatCluster : public ClusterSource {
   std::set<NodeName> others() const override;
   bool member(const NodeName& node) const override;
   bool active_here() const override;
+  void staying(engine::Callback<Outcome> done) override;
   void fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) override;
   void request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) override;
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;

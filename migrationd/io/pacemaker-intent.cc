@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What a stop means under Pacemaker: the question goes to the scheduler (crm-simulate), its answer into the
-// engine's words.
+// What Pacemaker plans: what a stop means, asked of the scheduler (crm-simulate), and whether this node is one to move
+// a domain to. The answers in the engine's words.
+#include <utility>
+
 #include <boost/asio/post.hpp>
+#include <pugixml.hpp>
 
 #include "migrationd/io/crm-simulate.h"
 #include "migrationd/io/pacemaker.h"
@@ -9,6 +12,9 @@
 namespace migrationd::io {
 
 namespace {
+
+/// The asker gives up after 8 s.
+constexpr Milliseconds staying_limit{5'000};
 
 engine::Intent in_engine_words(intent::Intent intent) {
   switch (intent) {
@@ -52,6 +58,46 @@ void PacemakerCluster::intent_of_stop(const engine::StopQuestion& question, engi
                  if (!weak.lock()) return;
                  done({in_engine_words(decision.intent), decision.to, decision.reason, decision.short_offer});
                });
+}
+
+Outcome staying_by_monitor(const std::string& xml, const NodeName& node) {
+  const std::string unsure = "it can't be told whether Pacemaker goes on to use that node: ";
+  pugi::xml_document document;
+  if (!document.load_buffer(xml.data(), xml.size())) return Error{unsure + "crm_mon did not answer in its XML form"};
+  const pugi::xml_node result = document.child("pacemaker-result");
+  const pugi::xml_node found = result.child("nodes").find_child_by_attribute("node", "name", node.c_str());
+  if (!found) return Error{unsure + "crm_mon does not list it"};
+  const auto says = [&](const char* what) { return found.attribute(what).as_bool(); };
+  if (says("shutdown")) return Error{"Pacemaker is being stopped there"};
+  if (!says("online") || says("unclean") || says("pending")) return Error{"Pacemaker does not use that node: it is not online"};
+  if (says("standby") || says("standby_onfail")) return Error{"that node is in standby"};
+  const pugi::xml_node summary = result.child("summary");
+  const std::string without_quorum = summary.child("cluster_options").attribute("no-quorum-policy").as_string();
+  if (!summary.child("current_dc").attribute("with_quorum").as_bool() && without_quorum != "ignore")
+    return Error{"that node's part of the cluster has no quorum"};
+  return Done{};
+}
+
+void PacemakerCluster::staying(engine::Callback<Outcome> done) {
+  if (!active_here()) {
+    boost::asio::post(loop_, [done] { done(Error{"Pacemaker does not run there"}); });
+    return;
+  }
+  staying_asked_.push_back(std::move(done));
+  if (staying_asked_.size() > 1) return;
+  const ProcessOrder order{{"crm_mon", "-1", "--output-as=xml"}, {}, staying_limit};
+  run_process(loop_.get_executor(), order, [this, weak = std::weak_ptr<int>(life_), order](Result<ProcessEnd> end) {
+    if (!weak.lock()) return;
+    Outcome said = Done{};
+    if (!end.ok()) {
+      said = Error{end.error()};
+    } else if (end.value().exit_status != 0) {
+      said = Error{describe(order, end.value())};
+    } else {
+      said = staying_by_monitor(end.value().out, settings_.self);
+    }
+    for (auto& done : std::exchange(staying_asked_, {})) done(said);
+  });
 }
 
 void PacemakerCluster::judge_offer(const engine::StopQuestion& question,

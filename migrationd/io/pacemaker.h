@@ -40,6 +40,10 @@ struct Fencing {
 /// Errors: not that kind of XML.
 Result<std::vector<Fencing>> power_fencings(const std::string& xml);
 
+/// Whether Pacemaker uses `node` and goes on to, by the answer of `crm_mon -1 --output-as=xml`. Error: why it does not (being
+/// shut down, standby, no quorum), or that it can't be told.
+Outcome staying_by_monitor(const std::string& xml, const NodeName& node);
+
 /// Both clocks at one moment.
 struct Clocks {
   Instant boot;
@@ -90,6 +94,7 @@ class PacemakerCluster : public ClusterSource {
   std::set<NodeName> others() const override;
   bool member(const NodeName& node) const override;
   bool active_here() const override;
+  void staying(engine::Callback<Outcome> done) override;
   void fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) override;
   void request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) override;
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
@@ -121,6 +126,7 @@ class PacemakerCluster : public ClusterSource {
   std::set<NodeName> looks_wanted_;   ///< whose history of fencings is to be remembered
   std::set<NodeName> looks_under_way_;
   std::map<NodeName, std::string> doubts_;  ///< said last
+  std::vector<engine::Callback<Outcome>> staying_asked_;  ///< all answered by the one crm_mon that runs
   boost::asio::steady_timer ticks_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
 };

@@ -37,6 +37,7 @@ class ClusterStack {
   Time fenced_at(const NodeName& node) const;
 
   std::set<NodeName> without_cluster;  ///< nodes whose cluster manager is not running
+  std::set<NodeName> leaving;          ///< nodes whose cluster manager is being stopped: a member still
 
  private:
   bool reachable(const NodeName& a, const NodeName& b) const;

@@ -106,6 +106,14 @@ std::set<NodeName> Daemon::others() const {
 bool Daemon::member(const NodeName& other) const { return sim.cluster.member(node.name, other); }
 bool Daemon::active_here() const { return sim.cluster.active(node.name); }
 
+void Daemon::staying(engine::Callback<Outcome> done) {
+  sim.to_daemon(0, self(), [this, done] {
+    if (!active_here()) return done(Error{"the cluster manager does not run there"});
+    if (sim.cluster.leaving.contains(node.name)) return done(Error{"the cluster manager is being stopped there"});
+    done(Done{});
+  });
+}
+
 void Daemon::fenced_since(const NodeName& other, Instant since, engine::Callback<bool> done) {
   const Time when = since.since_boot.count() + node.booted_at - node.clock_ahead;
   sim.to_daemon(sim.settings.intent, self(), [this, other, when, done] {

@@ -192,6 +192,11 @@ void Scenario::do_fence(const Statement& s) { sim_.cluster.fence(node_at(s, 1).n
 
 void Scenario::do_cluster(const Statement& s) {
   const NodeName name = node_at(s, 1).name;
+  if (s.words[0] == "stop-cluster") {
+    sim_.cluster.leaving.insert(name);
+    return;
+  }
+  sim_.cluster.leaving.erase(name);
   if (s.words[0] == "leave-cluster") {
     sim_.cluster.without_cluster.insert(name);
     sim_.cluster.forget_view(name);

@@ -11,7 +11,7 @@
 //   crash|crash-written|boot NODE                        reinstall NODE (a new disk, then boots)
 //   kill-daemon|kill-daemon-written|kill-daemon-unsent|restart-daemon|freeze-daemon|thaw-daemon NODE
 //   kill-libvirtd|restart-libvirtd|hang-libvirtd|thaw-libvirtd NODE       lose-finish NODE (its answer to NODE)
-//   fence NODE     leave-cluster|join-cluster NODE       fill-disk|free-disk NODE
+//   fence NODE     stop-cluster|leave-cluster|join-cluster NODE  fill-disk|free-disk NODE
 //   jump-clock NODE S (CLOCK_BOOTTIME: the node slept)   jump-wall-clock NODE S (must not matter)
 //   lose|repeat|late KIND FROM TO [S] [xN]               set NAME VALUE
 //   farewell NODE  drain NODE S   forget NODE OTHER
@@ -71,7 +71,7 @@ const std::map<std::string, Scenario::Word>& Scenario::verbs() {
       {"kill-libvirtd", &S::do_libvirtd}, {"restart-libvirtd", &S::do_libvirtd}, {"hang-libvirtd", &S::do_libvirtd},
       {"thaw-libvirtd", &S::do_libvirtd}, {"lose-finish", &S::do_libvirtd}, {"kill-guest", &S::do_guest},
       {"sick-guest", &S::do_guest}, {"deaf-guest", &S::do_guest}, {"fence", &S::do_fence},
-      {"leave-cluster", &S::do_cluster}, {"join-cluster", &S::do_cluster}, {"fill-disk", &S::do_disk},
+      {"stop-cluster", &S::do_cluster}, {"leave-cluster", &S::do_cluster}, {"join-cluster", &S::do_cluster}, {"fill-disk", &S::do_disk},
       {"free-disk", &S::do_disk}, {"jump-clock", &S::do_clock}, {"jump-wall-clock", &S::do_clock},
       {"lose", &S::do_message}, {"repeat", &S::do_message}, {"late", &S::do_message}, {"farewell", &S::do_leave},
       {"drain", &S::do_leave}, {"forget", &S::do_forget}, {"set", &S::do_set}, {"require", &S::do_require}};

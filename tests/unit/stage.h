@@ -79,6 +79,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   std::set<NodeName> others() const override { return known.others; }
   bool member(const NodeName&) const override { return true; }
   bool active_here() const override { return true; }
+  void staying(Callback<Outcome> done) override { done(Done{}); }
   void fenced_since(const NodeName&, Instant, Callback<bool>) override {}
   void request_fencing(const NodeName&, const std::string&, Callback<Outcome>) override {}
   void intent_of_stop(const StopQuestion&, Callback<StopIntent>) override {}
