@@ -33,6 +33,7 @@ struct Order {
   std::map<std::string, std::string> parameters;   ///< as given
   std::optional<Definition> definition;
   std::string no_definition;                       ///< why there's none
+  std::string complaint;                           ///< a stop: what was refused of its parameters, which it does without
   Milliseconds timeout{0};                         ///< the caller's patience; 0: it doesn't say
   NodeName target;                                 ///< migrate_to: where to
   wire::HeartbeatCause cause = wire::HeartbeatCause::none;

@@ -86,6 +86,7 @@ OrderId Engine::order(Order order, Callback<OrderReply> reply) {
   pending.end_timer = world_.clock.schedule(time, [this, token] { time_up(token); });
   pending_[token] = std::move(owned);
   runner->remark(std::string(word(pending.order.kind)) + " asked for by the cluster manager");
+  if (!pending.order.complaint.empty()) runner->remark("stopped all the same: " + pending.order.complaint);
   switch (pending.order.kind) {
     case Order::Kind::start: begin_start(pending); break;
     case Order::Kind::stop: begin_stop(pending); break;
@@ -259,6 +260,7 @@ void Engine::answered(handoff::Token token, bool ok, const std::string& why) {
     }
     return;
   }
+  if (ok && !pending.parted.empty() && find(pending.uuid)->state().phase == Phase::offered) find(pending.uuid)->remark(pending.parted);
   finish(token, {ok ? OcfCode::success : OcfCode::error, why});
 }
 

@@ -18,6 +18,7 @@ struct Engine::Pending {
   TimerId end_timer = 0;
   TimerId short_timer = 0;       ///< a stop: two thirds of its time are over
   bool pushing = false;          ///< a stop that pushes first
+  std::string parted;            ///< a stop that is to leave an offer: said when the offer is on disk
   bool time_is_up = false;
   std::string doubt;             ///< why a retried start has not come to an end
 };

@@ -122,7 +122,7 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
       real_stop(pending, intent.reason);
       return;
     case Intent::keep:
-      runner.remark("kept running: " + intent.reason);
+      pending.parted = "kept running: " + intent.reason;
       runner.feed(event::Stop{token, StopMeaning::offer, stands});
       return;
     case Intent::offer:
@@ -140,7 +140,7 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
     }
     if (wait_for_hypervisor(waiting)) return;
     if (intent.intent == Intent::offer) {
-      one.remark("offered to " + intent.to + ": " + intent.reason);
+      waiting.parted = "offered to " + intent.to + ": " + intent.reason;
       one.feed(event::Stop{token, StopMeaning::offer, stands});
       return;
     }

@@ -84,33 +84,6 @@ bool nobody_listens() {
   return error != nullptr && error->code == VIR_ERR_SYSTEM_ERROR && (error->int1 == ENOENT || error->int1 == ECONNREFUSED);
 }
 
-/// What is good of a resource's parameters.
-struct GoodParameters {
-  resource::Parameters parsed;                ///< config is empty when it is missing or refused
-  std::map<std::string, std::string> given;
-  std::string complaint;                      ///< the first that was refused; empty: none was
-};
-
-GoodParameters good_parameters(const std::map<std::string, std::string>& given) {
-  GoodParameters good;
-  Result<resource::Parameters> all = resource::parse(given);
-  if (all) return {all.value(), given, ""};
-  good.complaint = all.error();
-  const std::map<std::string, std::string> nothing{{"config", "/"}};
-  for (const auto& [name, value] : given) {
-    std::map<std::string, std::string> alone = nothing;
-    alone[name] = value;
-    // An empty config is none, which only a whole set of parameters can be refused for.
-    if (resource::parse(alone) && !(name == "config" && value.empty())) good.given[name] = value;
-  }
-  const bool configured = good.given.count("config") != 0;
-  std::map<std::string, std::string> rest = good.given;
-  rest.insert(nothing.begin(), nothing.end());
-  if (Result<resource::Parameters> parsed = resource::parse(rest)) good.parsed = parsed.value();
-  if (!configured) good.parsed.config.clear();
-  return good;
-}
-
 /// The domain of this name that is active: by libvirt, or, when it is down, by its pid files. Nothing: there is none.
 /// Error: it can't be told.
 Result<std::optional<DomainUuid>> active_domain(const std::string& name, const std::string& uri, const DirectPlaces& places, Milliseconds limit) {
@@ -148,7 +121,7 @@ Result<std::optional<DomainUuid>> active_domain(const std::string& name, const s
 /// configuration, which it goes on without.
 std::variant<std::optional<Subject>, Problem> find_to_stop(const std::string& resource, const std::map<std::string, std::string>& given,
                                                            const DirectPlaces& places, Milliseconds limit, std::string& complaint) {
-  GoodParameters good = good_parameters(given);
+  resource::GoodParameters good = resource::good_parameters(given);
   complaint = good.complaint;
   Subject subject;
   subject.parameters = good.parsed;
@@ -377,7 +350,7 @@ DirectAnswer dead_man(const DomainUuid& uuid, const DirectPlaces& places) {
       std::this_thread::sleep_for(std::min(rest, Milliseconds{1000}));
       continue;
     }
-    GoodParameters good = good_parameters(record.value()->record.parameters);
+    resource::GoodParameters good = resource::good_parameters(record.value()->record.parameters);
     const resource::Parameters& parameters = good.parsed;
     DirectDomain domain{uuid, record.value()->record.name, uri_of(good.given, places)};
     // A migration may still end well by itself; its offer's time rests meanwhile, but not for ever.

@@ -32,13 +32,24 @@ engine::Policy::Handoff handoff_of(resource::Handoff handoff) {
 
 }  // namespace
 
+bool OrderIntake::serves(const std::map<std::string, std::string>& given) const {
+  const auto hypervisor = given.find("hypervisor");
+  return hypervisor == given.end() || hypervisor->second.empty() || resource::same_hypervisor(hypervisor->second, libvirt_uri_);
+}
+
 Result<resource::Parameters> OrderIntake::parse(const std::map<std::string, std::string>& given) const {
   auto parameters = resource::parse(given);
-  const auto hypervisor = given.find("hypervisor");
-  if (!parameters.ok() || hypervisor == given.end() || hypervisor->second.empty()) return parameters;
-  if (resource::same_hypervisor(hypervisor->second, libvirt_uri_)) return parameters;
-  return Error{"parameter hypervisor='" + hypervisor->second + "' is refused: the migrationd of this node serves " + libvirt_uri_ +
+  if (!parameters.ok() || serves(given)) return parameters;
+  return Error{"parameter hypervisor='" + given.at("hypervisor") + "' is refused: the migrationd of this node serves " + libvirt_uri_ +
                ", one hypervisor a node; correct the parameter, or libvirt_uri in migrationd.conf"};
+}
+
+Result<resource::Parameters> OrderIntake::usable(const std::map<std::string, std::string>& given) const {
+  auto parameters = parse(given);
+  if (!parameters.ok()) return parameters;
+  const auto options = parse_migrate_options(parameters.value().migrate_options);
+  if (!options.ok()) return Error{options.error()};
+  return parameters;
 }
 
 Result<engine::Definition> OrderIntake::definition(const resource::Parameters& parameters) {
@@ -83,18 +94,10 @@ std::variant<engine::Order, Refused> OrderIntake::order(const wire::LocalRequest
   if (const auto target = request.parameters.find("CRM_meta_migrate_target"); target != request.parameters.end()) {
     order.target = target->second;
   }
-  const auto parameters = parse(request.parameters);
-  if (!parameters.ok()) {
-    // A stop is never refused for a parameter: what runs must be able to end.
-    if (order.kind != engine::Order::Kind::stop) return Refused{OcfCode::not_configured, parameters.error()};
-    order.no_definition = parameters.error();
-    return order;
-  }
-  // Before a domain runs or moves; one that runs is not failed for it, and a reload that fails would have it restarted.
-  if (order.kind == engine::Order::Kind::start || order.kind == engine::Order::Kind::migrate_to) {
-    const auto options = parse_migrate_options(parameters.value().migrate_options);
-    if (!options.ok()) return Refused{OcfCode::not_configured, options.error()};
-  }
+  const bool begins = order.kind == engine::Order::Kind::start || order.kind == engine::Order::Kind::migrate_to;
+  const auto parameters = begins ? usable(request.parameters) : parse(request.parameters);
+  if (!parameters.ok() && order.kind != engine::Order::Kind::stop) return Refused{OcfCode::not_configured, parameters.error()};
+  if (!parameters.ok()) return stop_by_the_good_ones(std::move(order), parameters.error());
   auto read = definition(parameters.value());
   if (read.ok()) {
     order.definition = std::move(read.value());
@@ -104,12 +107,26 @@ std::variant<engine::Order, Refused> OrderIntake::order(const wire::LocalRequest
   return order;
 }
 
-Refused OrderIntake::validate(const wire::LocalRequest& request) {
-  const auto parameters = parse(request.parameters);
-  if (!parameters.ok()) return {OcfCode::not_configured, parameters.error()};
-  if (const auto options = parse_migrate_options(parameters.value().migrate_options); !options.ok()) {
-    return {OcfCode::not_configured, options.error()};
+/// A stop is never refused for a parameter: what runs must be able to end.
+engine::Order OrderIntake::stop_by_the_good_ones(engine::Order order, const std::string& complaint) {
+  resource::GoodParameters good = resource::good_parameters(order.parameters);
+  order.parameters = std::move(good.given);
+  if (!serves(order.parameters)) order.parameters.erase("hypervisor");
+  order.complaint = complaint;
+  order.no_definition = complaint;
+  if (good.parsed.config.empty()) return order;
+  auto read = definition(good.parsed);
+  if (read.ok()) {
+    order.definition = std::move(read.value());
+  } else {
+    order.no_definition = read.error();
   }
+  return order;
+}
+
+Refused OrderIntake::validate(const wire::LocalRequest& request) {
+  const auto parameters = usable(request.parameters);
+  if (!parameters.ok()) return {OcfCode::not_configured, parameters.error()};
   const auto read = definition(parameters.value());
   if (!read.ok()) return {OcfCode::not_installed, read.error()};
   return {OcfCode::success, ""};

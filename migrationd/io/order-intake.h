@@ -39,8 +39,14 @@ class OrderIntake {
     struct stat file{};
     engine::Definition definition;
   };
+  /// Whether the hypervisor that these parameters name is the one that is served here.
+  bool serves(const std::map<std::string, std::string>& given) const;
   /// Typed, and for the hypervisor that is served here: of another one nothing would be known, and "not running" said.
   Result<resource::Parameters> parse(const std::map<std::string, std::string>& given) const;
+  /// parse, and that the words of migrate_options can be used: before a domain runs or moves. One that runs is not
+  /// failed for them, and a reload that fails would have it restarted.
+  Result<resource::Parameters> usable(const std::map<std::string, std::string>& given) const;
+  engine::Order stop_by_the_good_ones(engine::Order order, const std::string& complaint);
   Result<engine::Definition> definition(const resource::Parameters& parameters);
   std::string libvirt_uri_;
   std::map<std::string, Known> known_;  ///< by path

@@ -212,6 +212,26 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
   return Done{};
 }
 
+constexpr const char* config_missing = "parameter config is missing: set it to the absolute path of the domain's libvirt XML";
+
+/// One parameter, checked and typed; refused, it leaves `to` as it was.
+Outcome take(Parameters& to, const std::string& name, const std::string& value) {
+  if (added_by_cluster_manager(name)) return Done{};
+  const Row* row = find_row(name);
+  if (!row)
+    return Error{"parameter " + name.substr(0, 64) + " is unknown to ocf:migrationd:VirtualDomain; see its meta-data, "
+                 "and correct or remove it"};
+  if (value.empty()) return Done{};
+  if (name == "migration_transport")
+    if (const auto transport = check_transport(value); !transport) return bad_value(name, value, transport.error());
+  if (auto type = check_type(*row, value); !type) return Error{type.error()};
+  if (auto no_op = check_no_op(*row, value); !no_op) return Error{no_op.error()};
+  Parameters changed = to;
+  if (auto assigned = assign(changed, name, value); !assigned) return Error{assigned.error()};
+  to = std::move(changed);
+  return Done{};
+}
+
 }  // namespace
 
 Outcome check_transport(std::string_view value) {
@@ -229,22 +249,23 @@ bool added_by_cluster_manager(std::string_view name) {
 
 Result<Parameters> parse(const std::map<std::string, std::string>& given) {
   Parameters parameters;
-  for (const auto& [name, value] : given) {
-    if (added_by_cluster_manager(name)) continue;
-    const Row* row = find_row(name);
-    if (!row)
-      return Error{"parameter " + name.substr(0, 64) + " is unknown to ocf:migrationd:VirtualDomain; see its meta-data, "
-                   "and correct or remove it"};
-    if (value.empty()) continue;
-    if (name == "migration_transport")
-      if (const auto transport = check_transport(value); !transport) return bad_value(name, value, transport.error());
-    if (auto type = check_type(*row, value); !type) return Error{type.error()};
-    if (auto no_op = check_no_op(*row, value); !no_op) return Error{no_op.error()};
-    if (auto assigned = assign(parameters, name, value); !assigned) return Error{assigned.error()};
-  }
-  if (parameters.config.empty())
-    return Error{"parameter config is missing: set it to the absolute path of the domain's libvirt XML"};
+  for (const auto& [name, value] : given)
+    if (auto taken = take(parameters, name, value); !taken) return Error{taken.error()};
+  if (parameters.config.empty()) return Error{config_missing};
   return parameters;
+}
+
+GoodParameters good_parameters(const std::map<std::string, std::string>& given) {
+  GoodParameters good;
+  for (const auto& [name, value] : given) {
+    if (auto taken = take(good.parsed, name, value); taken) {
+      good.given[name] = value;
+    } else if (good.complaint.empty()) {
+      good.complaint = taken.error();
+    }
+  }
+  if (good.parsed.config.empty() && good.complaint.empty()) good.complaint = config_missing;
+  return good;
 }
 
 const char* to_string(Transport transport) {

@@ -47,6 +47,14 @@ struct Parameters {
 /// implement, config missing. All of them are OCF_ERR_CONFIGURED: no node could do it.
 Result<Parameters> parse(const std::map<std::string, std::string>& given);
 
+/// What is good of a resource's parameters: a stop is carried out by it, whatever else is wrong.
+struct GoodParameters {
+  Parameters parsed;                         ///< `config` is empty when it is missing or refused
+  std::map<std::string, std::string> given;  ///< those that were not refused
+  std::string complaint;                     ///< why `parse` refuses the whole; empty: it does not
+};
+GoodParameters good_parameters(const std::map<std::string, std::string>& given);
+
 /// Why `value` can't be migration_transport, for a resource or as the configuration's default for all; ok when it can.
 Outcome check_transport(std::string_view value);
 

@@ -7,6 +7,7 @@
 
 #include "migrationd/io/order-intake.h"
 #include "migrationd/resource/migration-uri.h"
+#include "tests/unit/scratch.h"
 
 using namespace migrationd;
 
@@ -43,4 +44,54 @@ TEST_CASE("order-intake: the same hypervisor") {
   CHECK(resource::same_hypervisor("xen:///", "xen:///system"));
   CHECK(!resource::same_hypervisor("qemu:///session", "qemu:///system"));
   CHECK(!resource::same_hypervisor("qemu:///system", "xen:///system"));
+}
+
+TEST_CASE("order-intake: a stop is carried out by the parameters that are good") {
+  const tests::Scratch scratch;
+  const std::string config = scratch / "vm1.xml";
+  tests::write_file(config, "<domain type='qemu'><name>vm1</name><memory>65536</memory></domain>");
+  struct { const char* name; const char* value; } const refused[] = {
+      {"confg", "x"}, {"shutdown_mode", "knock"}, {"hypervisor", "xen:///system"}, {"handoff_timeout", "0"}};
+  for (const auto& one : refused) {
+    CAPTURE(one.name);
+    io::OrderIntake intake("qemu:///system");
+    auto asked = request("stop", "");
+    asked.parameters = {{"config", config}, {"force_stop", "true"}, {"CRM_meta_timeout", "20000"}, {one.name, one.value}};
+    const auto answer = intake.order(asked);
+    REQUIRE(std::holds_alternative<engine::Order>(answer));
+    const auto& order = std::get<engine::Order>(answer);
+    REQUIRE(order.definition);
+    CHECK(order.definition->name == "vm1");
+    CHECK(order.complaint.find(one.name) != std::string::npos);
+    CHECK(order.parameters.at("force_stop") == "true");  // and so that the policy can be read
+    CHECK(io::policy_reader({{"hypervisor", "qemu:///system"}})(order.parameters).ok());
+    CHECK(order.parameters.count("hypervisor") == 0);
+    asked.operation = "start";
+    CHECK(std::holds_alternative<io::Refused>(intake.order(asked)));
+  }
+}
+
+TEST_CASE("order-intake: a stop whose config is refused says why it has no definition") {
+  io::OrderIntake intake("qemu:///system");
+  auto asked = request("stop", "");
+  asked.parameters = {{"config", "relative.xml"}, {"name", "vm1"}};
+  const auto answer = intake.order(asked);
+  REQUIRE(std::holds_alternative<engine::Order>(answer));
+  CHECK_FALSE(std::get<engine::Order>(answer).definition);
+  CHECK(std::get<engine::Order>(answer).no_definition.find("config") != std::string::npos);
+  CHECK(std::get<engine::Order>(answer).parameters.at("name") == "vm1");
+}
+
+TEST_CASE("order-intake: unusable migrate_options refuse what begins, and nothing else") {
+  const tests::Scratch scratch;
+  tests::write_file(scratch / "vm1.xml", "<domain type='qemu'><name>vm1</name><memory>65536</memory></domain>");
+  io::OrderIntake intake("qemu:///system");
+  for (const char* operation : {"start", "migrate_to", "migrate_from", "monitor", "stop"}) {
+    CAPTURE(operation);
+    auto asked = request(operation, "");
+    asked.parameters = {{"config", scratch / "vm1.xml"}, {"migrate_options", "--persistent"}};
+    const bool begins = asked.operation == "start" || asked.operation == "migrate_to";
+    CHECK(std::holds_alternative<io::Refused>(intake.order(asked)) == begins);
+    CHECK(intake.validate(asked).code == wire::OcfCode::not_configured);
+  }
 }
