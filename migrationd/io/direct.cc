@@ -11,10 +11,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 
 #include "migrationd/io/boot-clock.h"
 #include "migrationd/io/dead-man.h"
+#include "migrationd/io/direct-subject.h"
 #include "migrationd/io/domain-check.h"
 #include "migrationd/io/domain-xml.h"
 #include "migrationd/io/journal-files.h"
@@ -34,158 +34,10 @@ constexpr Milliseconds longest_look{5000};
 /// What a stop leaves of its time for its own answer.
 constexpr Milliseconds reserve{3000};
 
-/// Which domain is meant, and what the journal says of it.
-struct Subject {
-  resource::Parameters parameters;
-  DirectDomain domain;
-  std::optional<StoredRecord> record;
-};
-
-struct Problem {
-  OcfCode code;
-  std::string why;
-};
-
 Milliseconds boot_time() {
   timespec time{};
   ::clock_gettime(CLOCK_BOOTTIME, &time);
   return Milliseconds(time.tv_sec * 1000 + time.tv_nsec / 1000000);
-}
-
-/// The resource's own hypervisor, or else the node's.
-std::string uri_of(const std::map<std::string, std::string>& given, const DirectPlaces& places) {
-  const auto at = given.find("hypervisor");
-  return at == given.end() || at->second.empty() ? places.libvirt_uri : at->second;
-}
-
-/// The record of the resource by its name, when its configuration can't be read.
-std::optional<StoredRecord> record_of_resource(const std::string& resource, const DirectPlaces& places, const std::string& boot) {
-  if (resource.empty()) return {};
-  Result<LoadedJournal> journal = load_journal(places.state_dir, boot);
-  if (!journal) return {};
-  for (StoredRecord& record : journal.value().records)
-    if (record.record.resource == resource) return record;
-  return {};
-}
-
-/// That no domain runs whose record can't be read, which could be the one that is meant.
-Outcome nothing_else_runs(const DirectPlaces& places, const std::string& boot, const std::string& uri, Milliseconds limit) {
-  Result<LoadedJournal> journal = load_journal(places.state_dir, boot);
-  if (!journal) return Error{"can't tell: " + journal.error()};
-  for (const RefusedRecord& refused : journal.value().refused)
-    if (refused.uuid != DomainUuid{} && look_directly({refused.uuid, "", uri}, places.pid_directory, limit).here != Here::absent)
-      return Error{"can't tell: " + refused.why};
-  return Done{};
-}
-
-/// Whether this thread's last call of libvirt failed because nobody listens at its socket.
-bool nobody_listens() {
-  virErrorPtr error = virGetLastError();  // a system error carries errno in int1
-  return error != nullptr && error->code == VIR_ERR_SYSTEM_ERROR && (error->int1 == ENOENT || error->int1 == ECONNREFUSED);
-}
-
-/// The domain of this name that is active: by libvirt, or, when it is down, by its pid files. Nothing: there is none.
-/// Error: it can't be told.
-Result<std::optional<DomainUuid>> active_domain(const std::string& name, const std::string& uri, const DirectPlaces& places, Milliseconds limit) {
-  struct Found {
-    bool down = false;
-    std::optional<DomainUuid> uuid;
-  };
-  Result<Found> found = within<Found>(limit, "ask libvirt (" + uri + ")", [name, uri]() -> Result<Found> {
-    start_libvirt_events();
-    Found found;
-    Result<Connection> connection = open_connection(uri, true, 2, 3);
-    if (!connection) {
-      found.down = nobody_listens();
-      if (!found.down || uri.rfind("xen", 0) == 0) return Error{connection.error()};
-      return found;
-    }
-    DomainHandle domain(virDomainLookupByName(connection.value().get(), name.c_str()));
-    if (!domain && libvirt_error_code() != VIR_ERR_NO_DOMAIN) return libvirt_error("find the domain " + name);
-    char uuid[VIR_UUID_STRING_BUFLEN];
-    if (domain && virDomainIsActive(domain.get()) != 0 && virDomainGetUUIDString(domain.get(), uuid) == 0) found.uuid = DomainUuid::parse(uuid);
-    return found;
-  });
-  if (!found) return Error{found.error()};
-  if (!found.value().down) return found.value().uuid;
-  auto emulators = Emulator::find_all(places.pid_directory);
-  if (!emulators) return Error{emulators.error()};
-  pid_t pid = 0;
-  if (std::ifstream file(places.pid_directory + "/" + name + ".pid"); !(file >> pid)) return std::optional<DomainUuid>();
-  for (const auto& [uuid, emulator] : emulators.value())
-    if (emulator->pid() == pid) return std::optional<DomainUuid>(uuid);
-  return std::optional<DomainUuid>();
-}
-
-/// What a stop is about; nothing: nothing that it could be about runs here. `complaint` is what is wrong in the
-/// configuration, which it goes on without.
-std::variant<std::optional<Subject>, Problem> find_to_stop(const std::string& resource, const std::map<std::string, std::string>& given,
-                                                           const DirectPlaces& places, Milliseconds limit, std::string& complaint) {
-  resource::GoodParameters good = resource::good_parameters(given);
-  complaint = good.complaint;
-  Subject subject;
-  subject.parameters = good.parsed;
-  subject.domain.uri = uri_of(good.given, places);
-  Result<std::string> boot = boot_id();
-  if (!boot) return Problem{OcfCode::error, boot.error()};
-  Result<DomainXml> xml = good.parsed.config.empty() ? Result<DomainXml>(Error{complaint}) : read_domain_xml(good.parsed.config);
-  std::string trouble = xml ? "" : xml.error();
-  if (xml && !good.parsed.name.empty() && good.parsed.name != xml.value().name)
-    trouble = "the parameter name says " + good.parsed.name + ", but the domain in " + good.parsed.config + " is called " + xml.value().name;
-  if (!trouble.empty() && trouble != complaint) complaint += (complaint.empty() ? "" : "; ") + trouble;
-  if (trouble.empty()) {
-    subject.domain.uuid = xml.value().uuid;
-    subject.domain.name = xml.value().name;
-  } else if (std::optional<StoredRecord> known = record_of_resource(resource, places, boot.value())) {
-    // What was once told to the daemon still says which domain it is.
-    subject.domain.uuid = known->record.uuid;
-    subject.domain.name = known->record.name;
-  } else {
-    subject.domain.name = good.parsed.name.empty() ? resource : good.parsed.name;
-    if (subject.domain.name.empty()) return Problem{OcfCode::not_installed, ""};  // nobody says what to stop
-    Result<std::optional<DomainUuid>> active = active_domain(subject.domain.name, subject.domain.uri, places, limit);
-    if (!active) return Problem{OcfCode::error, "can't tell whether domain " + subject.domain.name + " runs: " + active.error()};
-    if (!active.value()) {
-      if (Outcome told = nothing_else_runs(places, boot.value(), subject.domain.uri, limit); !told) return Problem{OcfCode::error, told.error()};
-      complaint += "; nothing of it is known here, so nothing is stopped";
-      return std::optional<Subject>();
-    }
-    subject.domain.uuid = *active.value();
-  }
-  Result<std::optional<StoredRecord>> record = load_record(places.state_dir, subject.domain.uuid, boot.value());
-  if (!record) return Problem{OcfCode::error, "can't tell: " + record.error()};
-  if (record.value() && !record.value()->other_boot) subject.record = std::move(record.value());
-  return std::optional<Subject>(std::move(subject));
-}
-
-std::variant<Subject, Problem> find_subject(const std::string& resource, const std::map<std::string, std::string>& given,
-                                            const DirectPlaces& places) {
-  Subject subject;
-  Result<resource::Parameters> parameters = resource::parse(given);
-  if (!parameters) return Problem{OcfCode::not_configured, parameters.error()};
-  subject.parameters = parameters.value();
-  subject.domain.uri = uri_of(given, places);
-  Result<std::string> boot = boot_id();
-  if (!boot) return Problem{OcfCode::error, boot.error()};
-  Result<DomainXml> xml = read_domain_xml(subject.parameters.config);
-  if (xml) {
-    subject.domain.uuid = xml.value().uuid;
-    subject.domain.name = xml.value().name;
-  } else {
-    // What was once told to the daemon still says which domain it is.
-    std::optional<StoredRecord> known = record_of_resource(resource, places, boot.value());
-    if (!known) return Problem{OcfCode::not_installed, xml.error()};
-    subject.domain.uuid = known->record.uuid;
-    subject.domain.name = known->record.name;
-  }
-  if (!subject.parameters.name.empty() && subject.parameters.name != subject.domain.name)
-    return Problem{OcfCode::not_configured, "the parameter name says " + subject.parameters.name + ", but the domain in " +
-                                                subject.parameters.config + " is called " + subject.domain.name};
-  Result<std::optional<StoredRecord>> record = load_record(places.state_dir, subject.domain.uuid, boot.value());
-  if (!record) return Problem{OcfCode::error, "can't tell: " + record.error()};
-  // After a reboot of the node nothing of an old offer or move is left.
-  if (record.value() && !record.value()->other_boot) subject.record = std::move(record.value());
-  return subject;
 }
 
 DirectAnswer monitor(const Subject& subject, Milliseconds timeout, const DirectPlaces& places) {

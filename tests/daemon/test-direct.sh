@@ -90,4 +90,9 @@ ends() {
 ends "by the file, beside an unknown parameter" x "$good" OCF_RESKEY_confg=x
 ends "by the parameter name, without the file" x "$gone" "OCF_RESKEY_name=$vm"
 ends "by the resource's name, without the file" "$vm" "$gone"
+echo "this is no record" >"$scratch/state/journal/$uuid"
+chmod 0600 "$scratch/state/journal/$uuid"
+ends "beside a record that can't be read" x "$good"
+stop "a stop beside a record that can't be read says so" 0 "whether it was just being moved is not known" x "$good"
+[ "$(cat "$scratch/state/journal/$uuid")" = "this is no record" ] || { echo "FAIL the record was written over"; failed=1; }
 exit $failed

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// See direct-subject.h.
+#include "migrationd/io/direct-subject.h"
+
+#include <cerrno>
+#include <fstream>
+
+#include "migrationd/io/boot-clock.h"
+#include "migrationd/io/domain-xml.h"
+#include "migrationd/io/journal-files.h"
+
+namespace migrationd::io {
+
+using handoff::Here;
+using wire::OcfCode;
+
+namespace {
+
+/// The record of the resource by its name, when its configuration can't be read.
+std::optional<StoredRecord> record_of_resource(const std::string& resource, const DirectPlaces& places, const std::string& boot) {
+  if (resource.empty()) return {};
+  Result<LoadedJournal> journal = load_journal(places.state_dir, boot);
+  if (!journal) return {};
+  for (StoredRecord& record : journal.value().records)
+    if (record.record.resource == resource) return record;
+  return {};
+}
+
+/// That no domain runs whose record can't be read, which could be the one that is meant.
+Outcome nothing_else_runs(const DirectPlaces& places, const std::string& boot, const std::string& uri, Milliseconds limit) {
+  Result<LoadedJournal> journal = load_journal(places.state_dir, boot);
+  if (!journal) return Error{"can't tell: " + journal.error()};
+  for (const RefusedRecord& refused : journal.value().refused)
+    if (refused.uuid != DomainUuid{} && look_directly({refused.uuid, "", uri}, places.pid_directory, limit).here != Here::absent)
+      return Error{"can't tell: " + refused.why};
+  return Done{};
+}
+
+/// Whether this thread's last call of libvirt failed because nobody listens at its socket.
+bool nobody_listens() {
+  virErrorPtr error = virGetLastError();  // a system error carries errno in int1
+  return error != nullptr && error->code == VIR_ERR_SYSTEM_ERROR && (error->int1 == ENOENT || error->int1 == ECONNREFUSED);
+}
+
+/// The domain of this name that is active: by libvirt, or, when it is down, by its pid files. Nothing: there is none.
+/// Error: it can't be told.
+Result<std::optional<DomainUuid>> active_domain(const std::string& name, const std::string& uri, const DirectPlaces& places, Milliseconds limit) {
+  struct Found {
+    bool down = false;
+    std::optional<DomainUuid> uuid;
+  };
+  Result<Found> found = within<Found>(limit, "ask libvirt (" + uri + ")", [name, uri]() -> Result<Found> {
+    start_libvirt_events();
+    Found found;
+    Result<Connection> connection = open_connection(uri, true, 2, 3);
+    if (!connection) {
+      found.down = nobody_listens();
+      if (!found.down || uri.rfind("xen", 0) == 0) return Error{connection.error()};
+      return found;
+    }
+    DomainHandle domain(virDomainLookupByName(connection.value().get(), name.c_str()));
+    if (!domain && libvirt_error_code() != VIR_ERR_NO_DOMAIN) return libvirt_error("find the domain " + name);
+    char uuid[VIR_UUID_STRING_BUFLEN];
+    if (domain && virDomainIsActive(domain.get()) != 0 && virDomainGetUUIDString(domain.get(), uuid) == 0) found.uuid = DomainUuid::parse(uuid);
+    return found;
+  });
+  if (!found) return Error{found.error()};
+  if (!found.value().down) return found.value().uuid;
+  auto emulators = Emulator::find_all(places.pid_directory);
+  if (!emulators) return Error{emulators.error()};
+  pid_t pid = 0;
+  if (std::ifstream file(places.pid_directory + "/" + name + ".pid"); !(file >> pid)) return std::optional<DomainUuid>();
+  for (const auto& [uuid, emulator] : emulators.value())
+    if (emulator->pid() == pid) return std::optional<DomainUuid>(uuid);
+  return std::optional<DomainUuid>();
+}
+
+/// What the configuration and the journal say of the domain that is meant.
+struct Identity {
+  struct Domain {
+    DomainUuid uuid;
+    std::string name;
+  };
+  std::optional<Domain> defined;  ///< by the file, whose name is as the parameter `name` says
+  std::optional<Domain> known;    ///< else: what was once told to the daemon still says which domain it is
+  std::string trouble;            ///< why `defined` is nothing
+  bool misnamed = false;          ///< because of the parameter `name`
+};
+
+/// Why the parameter `name` contradicts a domain's name; empty: it does not.
+std::string misnaming(const resource::Parameters& parameters, const std::string& name) {
+  if (parameters.name.empty() || parameters.name == name) return "";
+  return "the parameter name says " + parameters.name + ", but the domain in " + parameters.config + " is called " + name;
+}
+
+Identity identify(const std::string& resource, const resource::Parameters& parameters, const DirectPlaces& places, const std::string& boot) {
+  Identity found;
+  Result<DomainXml> xml = parameters.config.empty() ? Result<DomainXml>(Error{""}) : read_domain_xml(parameters.config);
+  found.trouble = xml ? misnaming(parameters, xml.value().name) : xml.error();
+  found.misnamed = xml && !found.trouble.empty();
+  if (xml && !found.misnamed) {
+    found.defined = {xml.value().uuid, xml.value().name};
+  } else if (std::optional<StoredRecord> record = record_of_resource(resource, places, boot)) {
+    found.known = {record->record.uuid, record->record.name};
+  }
+  return found;
+}
+
+/// Adds the record. Error: it can't be read, and the subject is without one.
+Outcome add_record(Subject& subject, const DirectPlaces& places, const std::string& boot) {
+  Result<std::optional<StoredRecord>> record = load_record(places.state_dir, subject.domain.uuid, boot);
+  if (!record) return Error{record.error()};
+  // After a reboot of the node nothing of an old offer or move is left.
+  if (record.value() && !record.value()->other_boot) subject.record = std::move(record.value());
+  return Done{};
+}
+
+}  // namespace
+
+/// The resource's own hypervisor, or else the node's.
+std::string uri_of(const std::map<std::string, std::string>& given, const DirectPlaces& places) {
+  const auto at = given.find("hypervisor");
+  return at == given.end() || at->second.empty() ? places.libvirt_uri : at->second;
+}
+
+std::variant<Subject, Problem> find_subject(const std::string& resource, const std::map<std::string, std::string>& given,
+                                            const DirectPlaces& places) {
+  Result<resource::Parameters> parameters = resource::parse(given);
+  if (!parameters) return Problem{OcfCode::not_configured, parameters.error()};
+  Result<std::string> boot = boot_id();
+  if (!boot) return Problem{OcfCode::error, boot.error()};
+  const Identity found = identify(resource, parameters.value(), places, boot.value());
+  if (found.misnamed) return Problem{OcfCode::not_configured, found.trouble};
+  if (!found.defined && !found.known) return Problem{OcfCode::not_installed, found.trouble};
+  const Identity::Domain& meant = found.defined ? *found.defined : *found.known;
+  if (const std::string trouble = misnaming(parameters.value(), meant.name); !trouble.empty()) return Problem{OcfCode::not_configured, trouble};
+  Subject subject{parameters.value(), {meant.uuid, meant.name, uri_of(given, places)}, {}};
+  if (Outcome read = add_record(subject, places, boot.value()); !read) return Problem{OcfCode::error, "can't tell: " + read.error()};
+  return subject;
+}
+
+std::variant<std::optional<Subject>, Problem> find_to_stop(const std::string& resource, const std::map<std::string, std::string>& given,
+                                                           const DirectPlaces& places, Milliseconds limit, std::string& complaint) {
+  resource::GoodParameters good = resource::good_parameters(given);
+  complaint = good.complaint;
+  const auto complain = [&complaint](const std::string& text) { complaint += (complaint.empty() || text.empty() ? "" : "; ") + text; };
+  Result<std::string> boot = boot_id();
+  if (!boot) return Problem{OcfCode::error, boot.error()};
+  const Identity found = identify(resource, good.parsed, places, boot.value());
+  complain(found.trouble);
+  Subject subject{good.parsed, {{}, "", uri_of(good.given, places)}, {}};
+  if (found.defined || found.known) {
+    const Identity::Domain& meant = found.defined ? *found.defined : *found.known;
+    subject.domain.uuid = meant.uuid;
+    subject.domain.name = meant.name;
+  } else {
+    subject.domain.name = good.parsed.name.empty() ? resource : good.parsed.name;
+    if (subject.domain.name.empty()) return Problem{OcfCode::not_installed, ""};  // nobody says what to stop
+    Result<std::optional<DomainUuid>> active = active_domain(subject.domain.name, subject.domain.uri, places, limit);
+    if (!active) return Problem{OcfCode::error, "can't tell whether domain " + subject.domain.name + " runs: " + active.error()};
+    if (!active.value()) {
+      if (Outcome told = nothing_else_runs(places, boot.value(), subject.domain.uri, limit); !told) return Problem{OcfCode::error, told.error()};
+      complain("nothing of it is known here, so nothing is stopped");
+      return std::optional<Subject>();
+    }
+    subject.domain.uuid = *active.value();
+  }
+  if (Outcome read = add_record(subject, places, boot.value()); !read) {
+    complain("it is stopped all the same, but whether it was just being moved is not known: " + read.error() +
+             "; it is not started again before the record is repaired, or removed because the domain surely runs nowhere");
+  }
+  return std::optional<Subject>(std::move(subject));
+}
+
+}  // namespace migrationd::io

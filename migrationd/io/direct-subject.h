@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Which domain an action of `migrationd --direct` is about. A monitor wants a configuration in order; a stop takes what
+// is good of it, and goes on without the rest, for what runs must be able to end.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "migrationd/io/direct.h"
+
+namespace migrationd::io {
+
+/// Which domain is meant, and what the journal says of it.
+struct Subject {
+  resource::Parameters parameters;
+  DirectDomain domain;
+  std::optional<StoredRecord> record;  ///< nothing: none of this boot, or (a stop's) it can't be read
+};
+
+struct Problem {
+  wire::OcfCode code;
+  std::string why;
+};
+
+/// The resource's own hypervisor, or else the node's.
+std::string uri_of(const std::map<std::string, std::string>& given, const DirectPlaces& places);
+
+/// What a monitor is about: the domain that the file defines, or else that of the resource's record.
+std::variant<Subject, Problem> find_subject(const std::string& resource, const std::map<std::string, std::string>& given,
+                                            const DirectPlaces& places);
+
+/// What a stop is about; nothing: nothing that it could be about runs here. `complaint`: what is wrong in the
+/// configuration or the journal, which it goes on without. Asks libvirt, if need be, no longer than `limit`.
+std::variant<std::optional<Subject>, Problem> find_to_stop(const std::string& resource, const std::map<std::string, std::string>& given,
+                                                           const DirectPlaces& places, Milliseconds limit, std::string& complaint);
+
+}  // namespace migrationd::io
