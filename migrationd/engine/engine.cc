@@ -60,7 +60,7 @@ Policy Engine::policy_of(const std::map<std::string, std::string>& parameters) c
   return policy.ok() ? std::move(policy.value()) : Policy{};
 }
 
-DomainRunner* Engine::find(const DomainUuid& uuid) {
+DomainRunner* Engine::find(const DomainUuid& uuid) const {
   const auto found = runners_.find(uuid);
   return found == runners_.end() ? nullptr : found->second.get();
 }
@@ -157,6 +157,7 @@ struct Engine::FromPeer {
     }
   }
   void operator()(const wire::Note& m) {
+    e.promises_.erase(m.domain);  // its holder keeps it
     e.runner(m.domain, m.name).feed(event::Note{handoff::Holder{from, installation, m.epoch}});
   }
   void operator()(const wire::AskReady& m) {

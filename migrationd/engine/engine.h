@@ -6,7 +6,7 @@
 //   orders.cc    start, stop, monitor, migrate_to, migrate_from: their time and their answer
 //   stops.cc     what a stop means, and whether an offer still stands
 //   absence.cc   what proves a silent node absent: farewell, fencing, or the administrator's word
-//   readiness.cc may a domain come here: memory, hypervisor, cluster manager
+//   readiness.cc may a domain come or boot here: memory, hypervisor, cluster manager
 #pragma once
 
 #include <map>
@@ -122,7 +122,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   void configuration_changed() override;
 
   // engine.cc
-  DomainRunner* find(const DomainUuid& uuid);
+  DomainRunner* find(const DomainUuid& uuid) const;
   DomainRunner* find_resource(const std::string& resource);
   DomainRunner& runner(const DomainUuid& uuid, const std::string& name);
   Policy policy_of(const std::map<std::string, std::string>& parameters) const;
@@ -131,6 +131,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   // orders.cc
   DomainRunner* runner_of(const Order& order, OrderReply& why_not);
   void begin_start(Pending& pending);
+  bool refused_for_memory(const Pending& pending);
   void begin_stop(Pending& pending);
   void begin_push(Pending& pending);
   void begin_fetch(Pending& pending);
@@ -160,11 +161,14 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   void note_tick();
 
   // readiness.cc
-  void ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Callback<Outcome> done);
+  void ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Callback<Outcome> done,
+                 bool only_asked = false);
   void ask_again(std::uint64_t number);
   void answer_ready(const NodeName& from, const wire::AskReady& question);
   void ready_answered(const NodeName& from, const wire::Ready& answer);
   std::uint64_t promised_memory_kib(const DomainUuid& except) const;
+  /// Why a domain that needs so much memory has no room here; empty: it has, or it can't be told.
+  std::string no_room(const DomainUuid& uuid, std::uint64_t need_kib) const;
 
   // offers, judged again
   void judge_offers();
@@ -199,6 +203,11 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
     std::string why_not;  ///< its last no
   };
   std::map<std::uint64_t, Question> questions_;
+  struct Promise {
+    std::uint64_t memory_kib = 0;
+    Instant ends;
+  };
+  std::map<DomainUuid, Promise> promises_;  ///< of domains whose holders were told that they have room here
   std::uint64_t next_question_ = 1;
   TimerId tick_timer_ = 0;
   unsigned ticks_ = 0;

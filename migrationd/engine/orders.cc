@@ -201,10 +201,24 @@ OrderReply Engine::monitor_of(const DomainUuid& uuid) {
 
 // ---------------------------------------------------------------- start, migrate_from, migrate_to
 
-void Engine::begin_start(Pending& pending) { find(pending.uuid)->feed(event::Start{pending.token}); }
+/// What comes anew must have room: what is here has it already, and what is just coming was asked about before.
+bool Engine::refused_for_memory(const Pending& pending) {
+  const DomainRunner& runner = *find(pending.uuid);
+  if (runner.state().phase != Phase::gone || runner.view().here != Here::absent) return false;
+  const std::string why_not = no_room(pending.uuid, world_.hypervisor.memory_need_kib(runner.record().definition));
+  if (why_not.empty()) return false;
+  finish(pending.token, {OcfCode::error, why_not + ": free some, or start it on another node"});
+  return true;
+}
+
+void Engine::begin_start(Pending& pending) {
+  if (!refused_for_memory(pending)) find(pending.uuid)->feed(event::Start{pending.token});
+}
 
 /// The domain is here, or is fetched: a push that failed is made good by a pull.
-void Engine::begin_fetch(Pending& pending) { find(pending.uuid)->feed(event::Start{pending.token}); }
+void Engine::begin_fetch(Pending& pending) {
+  if (!refused_for_memory(pending)) find(pending.uuid)->feed(event::Start{pending.token});
+}
 
 void Engine::begin_push(Pending& pending) {
   const handoff::Token token = pending.token;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "migrationd/engine/engine.h"
+#include "migrationd/engine/pending.h"
 
 namespace migrationd::engine {
 
@@ -16,9 +17,12 @@ namespace {
 /// waiting costs no outage, and giving up does.
 constexpr Milliseconds answer_time = 8s;
 constexpr Milliseconds ask_again_after = 500ms;
+/// Who was told that there is room has as long to come: as long as offers stand as a rule.
+constexpr Milliseconds promise_stands = 120s;
 }  // namespace
 
-void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Callback<Outcome> done) {
+void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Callback<Outcome> done,
+                       bool only_asked) {
   const std::uint64_t number = next_question_++;
   Question& question = questions_[number];
   question.node = node;
@@ -26,7 +30,7 @@ void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Instant
   const Instant now = world_.clock.now();
   question.ends = now + std::min(answer_time, std::max((order_ends - now) / 4, Milliseconds{0}));
   question.message = {number, runner.record().uuid, runner.record().name, runner.view().memory_kib,
-                      runner.record().definition};
+                      runner.record().definition, only_asked};
   ask_again(number);
 }
 
@@ -59,37 +63,55 @@ void Engine::ready_answered(const NodeName& from, const wire::Ready& answer) {
   question.done(Done{});
 }
 
+/// What is spoken for here and does not show in the free memory yet: domains that are claimed or just booted, and those
+/// that others were told to have room here. What is offered from here runs here still, and what arrives is left out of
+/// the free memory by the hypervisor itself.
 std::uint64_t Engine::promised_memory_kib(const DomainUuid& except) const {
-  std::uint64_t sum = 0;
+  std::map<DomainUuid, std::uint64_t> kib;
+  for (const auto& [uuid, promise] : promises_)
+    if (promise.ends > world_.clock.now()) kib[uuid] = promise.memory_kib;
   for (const auto& [uuid, runner] : runners_) {
-    const Phase phase = runner->state().phase;
-    if (uuid != except && (phase == Phase::claim || phase == Phase::withdrawn) &&
-        runner->view().here == Here::absent) {
-      sum += runner->view().memory_kib;
-    }
+    const handoff::State& state = runner->state();
+    const bool coming = state.phase == Phase::claim || state.phase == Phase::withdrawn ||
+                        (state.phase == Phase::held && state.due == handoff::Due::boot);
+    if (coming) kib[uuid] = world_.hypervisor.memory_need_kib(runner->record().definition);
   }
+  for (const auto& [token, pending] : pending_) {  // its claim may be on its way to the disk still
+    const bool start = pending->order.kind == Order::Kind::start || pending->order.kind == Order::Kind::migrate_from;
+    if (start) kib[pending->uuid] = world_.hypervisor.memory_need_kib(find(pending->uuid)->record().definition);
+  }
+  std::uint64_t sum = 0;
+  for (const auto& [uuid, its] : kib)
+    if (uuid != except && world_.hypervisor.look(uuid).here == Here::absent) sum += its;
   return sum;
 }
 
+std::string Engine::no_room(const DomainUuid& uuid, std::uint64_t need_kib) const {
+  const std::optional<std::uint64_t> free = world_.hypervisor.free_memory_kib();
+  const std::uint64_t promised = promised_memory_kib(uuid);
+  if (!free || need_kib == 0 || need_kib + promised <= *free) return "";
+  return "the domain needs " + std::to_string(need_kib / 1024) + " MiB and " + std::to_string(*free / 1024) +
+         " MiB are free, of which " + std::to_string(promised / 1024) + " MiB are promised to others";
+}
+
 void Engine::answer_ready(const NodeName& from, const wire::AskReady& question) {
-  const auto answer = [this, from, number = question.question](const std::string& why_not) {
+  const auto answer = [this, from, uuid = question.domain, number = question.question,
+                       only_asked = question.only_asked](const std::string& why_not) {
+    if (!why_not.empty() && !only_asked) promises_.erase(uuid);
     world_.peers.send(from, wire::Ready{number, why_not.empty(), why_not});
   };
   if (leaving_) return answer("its daemon is being stopped");
   if (!hypervisor_usable_) return answer("its hypervisor does not answer");
-  const std::uint64_t free = world_.hypervisor.free_memory_kib();
-  const std::uint64_t promised = promised_memory_kib(question.domain);
-  if (question.memory_kib + promised > free) {
-    return answer("the domain needs " + std::to_string(question.memory_kib / 1024) + " MiB and " +
-                  std::to_string(free / 1024) + " MiB are free, of which " + std::to_string(promised / 1024) +
-                  " MiB are promised to others");
-  }
   if (const DomainRunner* runner = find(question.domain)) {
     const Phase phase = runner->state().phase;
     if (phase != Phase::gone && phase != Phase::claim && phase != Phase::withdrawn) {
       return answer(std::string("it has the domain as ") + handoff::to_string(phase));
     }
   }
+  const std::uint64_t need_kib =
+      question.definition.empty() ? question.memory_kib : world_.hypervisor.memory_need_kib(question.definition);
+  if (const std::string why_not = no_room(question.domain, need_kib); !why_not.empty()) return answer(why_not);
+  if (!question.only_asked) promises_[question.domain] = {need_kib, world_.clock.now() + promise_stands};
   // An offer that the cluster manager here does not live to fetch would stand until its deadline.
   world_.cluster.staying(alive<Outcome>([this, answer, definition = question.definition](Outcome stays) {
     if (!stays.ok()) return answer(stays.error());

@@ -90,7 +90,7 @@ void Engine::ask_whether_ready(const DomainUuid& uuid, const NodeName& node, Cal
     done(Error{"'" + node + "' is not another node of this cluster"});
     return;
   }
-  ask_ready(node, runner(uuid, ""), world_.clock.now() + explained_stop, std::move(done));
+  ask_ready(node, runner(uuid, ""), world_.clock.now() + explained_stop, std::move(done), true);
 }
 
 /// A libvirtd or daemon that was just restarted does not say yet what runs here: nothing is decided about a

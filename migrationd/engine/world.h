@@ -113,8 +113,11 @@ class Hypervisor {
   /// end ("shutting down, reason=migrated" is `migrated`; any other reason or none is `vanished`).
   virtual void watch_job(const DomainUuid& uuid, Callback<MigrationEnd> done) = 0;
   virtual void abort_job(const DomainUuid& uuid, Callback<Outcome> done) = 0;
-  /// Memory a new domain can have here, in KiB.
-  virtual std::uint64_t free_memory_kib() const = 0;
+  /// Memory a new domain can have here, in KiB: what copies that are still arriving will take is not in it. Nothing: it
+  /// can't be told.
+  virtual std::optional<std::uint64_t> free_memory_kib() const = 0;
+  /// What a domain of this definition takes of it, in KiB; 0: nothing of it (huge pages), or it can't be told.
+  virtual std::uint64_t memory_need_kib(const std::string& xml) const = 0;
   /// The domain's live XML (for the destination's check), without secrets.
   virtual void definition(const DomainUuid& uuid, Callback<Result<std::string>> done) = 0;
   /// Why this definition can't run here; ok when it can (CPU, machine type, disks reachable, bridges there).

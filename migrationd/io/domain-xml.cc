@@ -180,6 +180,7 @@ Result<DomainXml> parse_domain_xml(std::string_view text, const std::string& whe
   Result<std::uint64_t> kib = memory_kib(memory);
   if (!kib) return Error{where + ": " + kib.error()};
   domain.memory_kib = kib.value();
+  domain.huge_pages = root.child("memoryBacking").child("hugepages");
 
   domain.virt_type = root.attribute("type").value();
   pugi::xml_node os = root.child("os");

@@ -37,6 +37,7 @@ struct DomainXml {
   bool uuid_made = false;       ///< the XML has none
   std::string virt_type;        ///< kvm, qemu, xen
   std::uint64_t memory_kib = 0;  ///< <memory>, the most it can have
+  bool huge_pages = false;       ///< its memory comes from a reserve of the node's
   std::string emulator;         ///< path; empty: libvirt's choice
   std::string arch;
   std::string machine;

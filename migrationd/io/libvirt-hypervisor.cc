@@ -165,7 +165,6 @@ void LibvirtHypervisor::list(engine::Callback<Outcome> done) {
   struct Found {
     std::set<DomainUuid> uuids;
     std::map<DomainUuid, EmulatorHandle> emulators;
-    std::uint64_t free_kib = 0;
 
     /// Adds the domains with these flags to `to`.
     static bool collect(const Connection& connection, unsigned flags, std::set<DomainUuid>& to) {
@@ -195,8 +194,6 @@ void LibvirtHypervisor::list(engine::Callback<Outcome> done) {
           auto emulators = Emulator::find_all(directory);
           if (!emulators) return Error{"look for emulators: " + emulators.error()};
           found.emulators = std::move(emulators.value());
-        } else {
-          found.free_kib = virNodeGetFreeMemory(connection.get()) / 1024;
         }
         // Transient and not active: a start that is still under way, such as one ordered by a daemon that was killed
         // meanwhile. Its reading says that it can't be told. Before the active ones, so that it is in one of the two.
@@ -208,7 +205,6 @@ void LibvirtHypervisor::list(engine::Callback<Outcome> done) {
       [this, generation, done = std::move(done)](Result<Found> found) {
         if (generation != generation_) return done(Error{"list the domains: libvirt was lost meanwhile"});
         if (!found) return done(Error{found.error()});
-        xen_free_kib_ = found.value().free_kib;
         std::set<DomainUuid> to_read = registry_.listed(found.value().uuids);
         for (const auto& [uuid, emulator] : found.value().emulators) {
           tracked_[uuid].emulator = emulator;

@@ -70,7 +70,8 @@ class LibvirtHypervisor : public engine::Hypervisor {
   void migrate(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done) override;
   void watch_job(const DomainUuid& uuid, engine::Callback<engine::MigrationEnd> done) override;
   void abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
-  std::uint64_t free_memory_kib() const override;
+  std::optional<std::uint64_t> free_memory_kib() const override;
+  std::uint64_t memory_need_kib(const std::string& xml) const override;
   void definition(const DomainUuid& uuid, engine::Callback<Result<std::string>> done) override;
   void check(const std::string& xml, engine::Callback<Outcome> done) override;
 
@@ -145,7 +146,6 @@ class LibvirtHypervisor : public engine::Hypervisor {
   std::map<DomainUuid, Tracked> tracked_;
   std::map<DomainUuid, engine::DomainView> shown_;
   std::map<DomainUuid, std::vector<std::shared_ptr<MigrationJob>>> jobs_;
-  std::uint64_t xen_free_kib_ = 0;
 };
 
 // ---------------------------------------------------------------- templates

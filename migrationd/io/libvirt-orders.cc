@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 
 #include "migrationd/io/copy-mark.h"
 #include "migrationd/io/domain-check.h"
+#include "migrationd/io/domain-xml.h"
 #include "migrationd/io/libvirt-hypervisor.h"
 #include "migrationd/io/shutdown-mode.h"
 
@@ -37,6 +39,17 @@ Result<std::string> remove_managed_save(const Connection& connection, const Doma
   const std::string why = libvirt_error("remove its managed save").text;
   if (uri.starts_with("xen")) return Error{why + ": libvirt would go back to that old state; run virsh managedsave-remove"};
   return why + ": it boots afresh, but virsh start would go back to that old state";
+}
+
+/// A field of a file such as /proc/meminfo.
+std::optional<std::uint64_t> field_kib(const std::string& path, const std::string& name) {
+  std::ifstream file(path);
+  std::string line;
+  for (std::string key; file >> key; std::getline(file, line)) {
+    std::uint64_t kib = 0;
+    if (key == name && file >> kib) return kib;
+  }
+  return std::nullopt;
 }
 
 int state_of(virDomainPtr domain) {
@@ -186,17 +199,26 @@ void LibvirtHypervisor::abort_job(const DomainUuid& uuid, engine::Callback<Outco
       std::move(done));
 }
 
-std::uint64_t LibvirtHypervisor::free_memory_kib() const {
-  if (config_.uri.rfind("xen", 0) == 0) return xen_free_kib_;
+std::optional<std::uint64_t> LibvirtHypervisor::free_memory_kib() const {
+  // Of Xen's hosts the free memory says nothing: dom0 gives of its own for a domain that starts or arrives, and libxl
+  // itself refuses one for which that is not enough, before a byte of it is sent.
+  if (config_.uri.rfind("xen", 0) == 0) return std::nullopt;
   // MemAvailable counts what the page cache would give back; libvirt's own figure does not.
-  std::ifstream file("/proc/meminfo");
-  for (std::string key, unit; file >> key;) {
-    std::uint64_t kib = 0;
-    file >> kib;
-    if (key == "MemAvailable:") return kib;
-    std::getline(file, unit);
+  std::optional<std::uint64_t> free = field_kib("/proc/meminfo", "MemAvailable:");
+  if (!free) return std::nullopt;
+  for (const auto& [uuid, view] : registry_.all(now())) {
+    const auto tracked = tracked_.find(uuid);
+    if (view.here != handoff::Here::incoming || tracked == tracked_.end() || !tracked->second.emulator) continue;
+    const std::string status = "/proc/" + std::to_string(tracked->second.emulator->pid()) + "/status";
+    const std::uint64_t resident = field_kib(status, "VmRSS:").value_or(0);
+    *free -= std::min(*free, view.memory_kib - std::min(view.memory_kib, resident));
   }
-  return 0;
+  return free;
+}
+
+std::uint64_t LibvirtHypervisor::memory_need_kib(const std::string& xml) const {
+  const Result<DomainXml> domain = parse_domain_xml(xml, "the domain's definition");
+  return domain && !domain.value().huge_pages ? domain.value().memory_kib : 0;
 }
 
 void LibvirtHypervisor::definition(const DomainUuid& uuid, engine::Callback<Result<std::string>> done) {

@@ -23,6 +23,8 @@ constexpr int protocol_limit = 1'000'000;
 // Wrappers that give a text field its rule.
 struct Uuid { std::string& text; bool may_be_empty; };
 struct Node { std::string& text; bool may_be_empty; };
+/// May be missing, as in a message of an older daemon.
+template <class T> struct Optional { T& value; };
 
 template <class V> void fields(V& v, Hello& m) {
   v("protocol", m.protocol), v("installation", Uuid{m.installation, false}), v("boot_id", Uuid{m.boot_id, false});
@@ -52,7 +54,7 @@ template <class V> void fields(V& v, Refusal& m) { v("domain", m.domain), v("why
 template <class V> void fields(V& v, Note& m) { v("domain", m.domain), v("name", m.name), v("epoch", m.epoch); }
 template <class V> void fields(V& v, AskReady& m) {
   v("question", m.question), v("domain", m.domain), v("name", m.name), v("memory_kib", m.memory_kib);
-  v("definition", m.definition);
+  v("definition", m.definition), v("only_asked", Optional{m.only_asked});
 }
 template <class V> void fields(V& v, Ready& m) { v("question", m.question), v("ready", m.ready), v("why", m.why); }
 template <class V> void fields(V&, Farewell&) {}
@@ -71,6 +73,7 @@ struct Writer {
   void operator()(const char* name, bool& value) { json[name] = value; }
   void operator()(const char* name, std::string& value) { json[name] = value; }
   void operator()(const char* name, std::map<std::string, std::string>& value) { json[name] = value; }
+  template <class T> void operator()(const char* name, Optional<T> field) { (*this)(name, field.value); }
   void operator()(const char* name, Uuid value) { json[name] = value.text; }
   void operator()(const char* name, Node value) { json[name] = value.text; }
   void operator()(const char* name, DomainUuid& value) { json[name] = value.str(); }
@@ -128,6 +131,9 @@ struct Reader {
       if (!text.is_string()) return fail(name, "holds something that is not a text");
       value[key] = text.get_ref<const std::string&>();
     }
+  }
+  template <class T> void operator()(const char* name, Optional<T> field) {
+    if (json.contains(name)) (*this)(name, field.value);
   }
   void operator()(const char* name, Uuid value) {
     (*this)(name, value.text);

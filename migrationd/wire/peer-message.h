@@ -48,13 +48,15 @@ struct Invite {
 };
 struct Refusal { DomainUuid domain; std::string why; };
 struct Note { DomainUuid domain; std::string name; Epoch epoch; };
-/// Would you be able to take it? Answered by Ready with the same number.
+/// Would you be able to take it? Answered by Ready with the same number. `only_asked`: for people; nothing is to come, and
+/// no room is kept.
 struct AskReady {
   std::uint64_t question = 0;
   DomainUuid domain;
   std::string name;
   std::uint64_t memory_kib = 0;
   std::string definition;
+  bool only_asked = false;
 };
 struct Ready { std::uint64_t question = 0; bool ready = false; std::string why; };
 /// The last word of a node that leaves in order: nothing runs here, nothing is started before asking.

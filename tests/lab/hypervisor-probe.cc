@@ -98,7 +98,7 @@ class Probe : public engine::HypervisorListener {
       line["done"] = word;
       print(line);
     } else if (word == "all") {
-      json line = {{"done", word}, {"free_kib", hypervisor_.free_memory_kib()}, {"domains", json::object()}};
+      json line = {{"done", word}, {"free_kib", hypervisor_.free_memory_kib().value_or(0)}, {"domains", json::object()}};
       for (const auto& [one, view] : hypervisor_.all()) line["domains"][one.str()] = view_json(view);
       print(line);
     } else if (word == "refresh") {

@@ -85,7 +85,15 @@ void Daemon::watch_job(const DomainUuid& uuid, engine::Callback<engine::Migratio
 void Daemon::abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) {
   node.libvirt.abort(self(), uuid, std::move(done));
 }
-std::uint64_t Daemon::free_memory_kib() const { return node.libvirt.free_memory_kib(); }
+std::optional<std::uint64_t> Daemon::free_memory_kib() const {
+  if (sim.settings.memory_kib == 0) return std::nullopt;
+  return node.libvirt.free_memory_kib();
+}
+std::uint64_t Daemon::memory_need_kib(const std::string& xml) const {
+  for (const std::string& name : sim.domain_names())
+    if (xml == definition_of(name)) return sim.memory_of(sim.uuid_of(name));
+  return 0;
+}
 void Daemon::definition(const DomainUuid&, engine::Callback<Result<std::string>> done) {
   sim.to_daemon(sim.settings.call, self(), [done] { done(std::string("<domain/>")); });
 }

@@ -42,7 +42,8 @@ struct Daemon : engine::Clock,
                engine::Callback<engine::MigrationEnd> done) override;
   void watch_job(const DomainUuid& uuid, engine::Callback<engine::MigrationEnd> done) override;
   void abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
-  std::uint64_t free_memory_kib() const override;
+  std::optional<std::uint64_t> free_memory_kib() const override;
+  std::uint64_t memory_need_kib(const std::string& xml) const override;
   void definition(const DomainUuid& uuid, engine::Callback<Result<std::string>> done) override;
   void check(const std::string& xml, engine::Callback<Outcome> done) override;
   // engine::Peers

@@ -99,7 +99,7 @@ int Simulation::order(Action given) {
     order.face = action.face;
     order.resource = name_of(action.uuid);
     order.parameters = parameters;
-    order.definition = engine::Definition{action.uuid, name_of(action.uuid), "<domain/>", memory_of(action.uuid)};
+    order.definition = engine::Definition{action.uuid, name_of(action.uuid), definition_of(name_of(action.uuid)), memory_of(action.uuid)};
     order.timeout = Milliseconds{action.timeout};
     order.target = action.target;
     const engine::OrderId id = at.daemon->engine->order(

@@ -22,6 +22,8 @@ namespace migrationd::sim {
 
 using OrderKind = engine::Order::Kind;
 const char* to_string(OrderKind kind);
+/// What stands for a domain's XML here.
+inline std::string definition_of(const std::string& name) { return "<domain name='" + name + "'/>"; }
 
 /// An action of the cluster manager: the agent's process and what came of it.
 struct Action {

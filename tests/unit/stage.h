@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -65,7 +66,8 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void migrate(const DomainUuid&, const MigrateOrder&, Callback<MigrationEnd> done) override { migration = std::move(done); }
   void watch_job(const DomainUuid&, Callback<MigrationEnd>) override {}
   void abort_job(const DomainUuid&, Callback<Outcome>) override {}
-  std::uint64_t free_memory_kib() const override { return 0; }
+  std::optional<std::uint64_t> free_memory_kib() const override { return std::nullopt; }
+  std::uint64_t memory_need_kib(const std::string&) const override { return 0; }
   void definition(const DomainUuid&, Callback<Result<std::string>>) override {}
   void check(const std::string&, Callback<Outcome>) override {}
   // Peers

@@ -71,6 +71,7 @@ TEST_CASE("engine explain: the destination is asked what a stop would ask it, an
   CHECK(stage.sent[0].first == "n2");
   const auto question = std::get<wire::AskReady>(stage.sent[0].second);
   CHECK(question.definition == "<domain/>");
+  CHECK(question.only_asked);
   REQUIRE_FALSE(said);
   SUBCASE("ready") {
     stage.peer_listener->received("n2", "installation-2", wire::Ready{question.question, true, ""});
