@@ -29,7 +29,10 @@ bool stops_it(const std::vector<std::string>& arguments) {
   const std::string_view program = std::string_view(arguments[0]).substr(arguments[0].rfind('/') + 1);
   // Heartbeat's children say in their title what they do: "heartbeat: heartbeat: hb_signal_giveup_resources".
   if (program.starts_with("heartbeat:")) return arguments[0].find("hb_signal_giveup_resources") != std::string::npos;
-  return program == "heartbeat" && std::find(arguments.begin(), arguments.end(), "-k") != arguments.end();
+  // Who orders it to stop waits for its end, under the bare title "heartbeat": of its arguments nothing is left.
+  const auto is = [&](const char* word) { return std::find(arguments.begin() + 1, arguments.end(), word) != arguments.end(); };
+  const bool titled = std::all_of(arguments.begin() + 1, arguments.end(), [](const std::string& one) { return one.empty(); });
+  return program == "heartbeat" && (titled || is("-k"));
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace migrationd::io {
 bool heartbeat_runs(const std::string& pid_file);
 
 /// Whether it is being stopped: somebody waits for its end (`heartbeat -k`, as its init script and unit call it), or
-/// its own child gives up the resources. `proc`: where the processes are listed. Costs a read per process.
+/// its own child gives up the resources. Another order to it, such as `heartbeat -s`, can pass for that as long as it lasts. `proc`: where the processes are listed. Costs a read per process.
 bool heartbeat_stops(const std::string& proc = "/proc");
 
 }  // namespace migrationd::io

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Under classic Heartbeat: shutdown, standby and failback move the guest live; a dead node's guest boots elsewhere."""
 
+import concurrent.futures
 import sys
 
 from handoff_lab import check, kept_live, log_of, measured, one_writer, run, up, wait_until, where
@@ -46,6 +47,22 @@ def case_standby_is_live():
     kept_live(measured(lab, "vm1", lambda: (one.run("/usr/share/heartbeat/hb_standby all"), wait_here(two))))
     kept_live(measured(lab, "vm1", lambda: (one.run("/usr/share/heartbeat/hb_takeover all"), wait_here(one))))
     one_writer(lab)
+
+
+def case_with_both_stopping_it_is_stopped_at_once():
+    one, two = lab.nodes
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        peer = pool.submit(two.service, "stop", "heartbeat")
+        wait_until(lambda: two.run("pgrep -fx 'heartbeat *' || ! kill -0 $(cat /run/heartbeat.pid)", check=False).returncode == 0,
+                   20, "the stop of node2's Heartbeat")
+        one.service("stop", "heartbeat")
+        peer.result()
+    check(where(lab) == [], f"vm1 still runs on {where(lab)}")
+    check("node2 can't take it: Heartbeat" in log_of(one), "node1 did not say why it is not offered")
+    for node in lab.nodes:
+        node.service("start", "heartbeat")
+    wait_here(one)
+    lab.guest("vm1").wait_up(60)
 
 
 def case_a_stop_by_hand_is_a_real_stop():

@@ -53,6 +53,7 @@ TEST_CASE("staying: Heartbeat is being stopped while somebody waits for its end,
   std::filesystem::create_directories(proc / "self");
   CHECK_FALSE(heartbeat_stops(proc.path()));
   SUBCASE("its init script") { proc.process("/usr/lib/heartbeat/heartbeat\0-k\0"s); }
+  SUBCASE("its init script, once it has taken its title") { proc.process("heartbeat\0\0\0\0"s); }
   SUBCASE("itself") { proc.process("heartbeat: heartbeat: hb_signal_giveup_resources()"s); }
   CHECK(heartbeat_stops(proc.path()));
 }
