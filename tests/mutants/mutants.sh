@@ -127,4 +127,10 @@ all_mutants() {
   $1 death-of-the-source-not-seen migrationd/io/libvirt-migration.cc \
     '/void MigrationJob::order(/,/^}/s/watch_emulator();//' \
     'unit libvirt-job: after the switchover the emulator?s death*'
+  $1 old-fencing-is-proof migrationd/io/fencing-memory.cc \
+    's/ || seen->second.first <= since) continue/) continue/' \
+    'unit fencing: what was in the history before the last word*'
+  $1 first-look-is-proof migrationd/io/fencing-memory.cc \
+    's/if (!seen->second.absent) {/if (false) {/; s/\*seen->second.absent >= since/true/' \
+    'unit fencing: what the first look of all finds*'
 }

@@ -39,13 +39,13 @@ void ClusterStack::update() {
         if (active(a) && now != sees_.contains({a, b})) {
           if (now) {
             sees_.insert({a, b});
-            joined_at_[b] = sim_.now();
           } else {
             sees_.erase({a, b});
           }
           sim_.log(a, b + (now ? " is a member" : " is no member any more"));
           Node* node = sim_.node(a);
           if (node->daemon) {
+            if (now) node->daemon->looks_wanted.insert(b);
             sim_.to_daemon(0, node->daemon, [node] {
               if (node->daemon->cluster_listener) node->daemon->cluster_listener->members_changed();
             });
@@ -72,6 +72,7 @@ void ClusterStack::fence(const NodeName& node, const NodeName& by, std::function
     bool somebody = false;
     for (const auto& [by, done] : askers) somebody = somebody || by.empty() || sim_.node(by)->powered;
     if (!somebody) return;
+    note_fencing(node, askers.front().first);
     sim_.log(node, "was fenced");
     fenced_at_[node] = sim_.now();
     sim_.crash(node, false);
@@ -82,11 +83,14 @@ void ClusterStack::fence(const NodeName& node, const NodeName& by, std::function
   });
 }
 
-bool ClusterStack::fenced_since(const NodeName& node, Time since) const {
-  const auto fenced = fenced_at_.find(node);
-  if (fenced == fenced_at_.end() || fenced->second <= since) return false;
-  const auto joined = joined_at_.find(node);
-  return joined == joined_at_.end() || joined->second <= fenced->second;
+void ClusterStack::note_fencing(const NodeName& node, NodeName by) {
+  // For an administrator it is done by whichever node is left.
+  for (const NodeName& other : sim_.node_names()) {
+    if (by.empty() && other != node && active(other)) by = other;
+  }
+  if (by.empty()) return;
+  auto& history = history_[node];
+  history.push_back({sim_.node(by)->wall_time(), "number " + std::to_string(history.size() + 1) + ", noted by " + by});
 }
 
 Time ClusterStack::fenced_at(const NodeName& node) const {

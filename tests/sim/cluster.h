@@ -10,6 +10,7 @@
 
 #include "migrationd/base/ids.h"
 #include "migrationd/base/result.h"
+#include "migrationd/io/fencing-memory.h"
 #include "tests/sim/event-queue.h"
 
 namespace migrationd::sim {
@@ -31,8 +32,8 @@ class ClusterStack {
 
   /// `by`: who asks, and must live until it is done; empty: the administrator.
   void fence(const NodeName& node, const NodeName& by, std::function<void(Outcome)> done);
-  /// Successfully fenced after `since` (simulated time) and not seen as member since.
-  bool fenced_since(const NodeName& node, Time since) const;
+  /// The history of successful fencings, with times of the wall clocks of who noted them.
+  const std::vector<io::Fencing>& fencings(const NodeName& node) { return history_[node]; }
   bool fencing_pending(const NodeName& node) const { return fencing_.contains(node); }
   Time fenced_at(const NodeName& node) const;
 
@@ -40,13 +41,14 @@ class ClusterStack {
   std::set<NodeName> leaving;          ///< nodes whose cluster manager is being stopped: a member still
 
  private:
+  void note_fencing(const NodeName& node, NodeName by);
   bool reachable(const NodeName& a, const NodeName& b) const;
 
   Simulation& sim_;
   std::set<std::pair<NodeName, NodeName>> sees_;
   std::set<std::pair<NodeName, NodeName>> changing_;
-  std::map<NodeName, Time> joined_at_;
   std::map<NodeName, Time> fenced_at_;
+  std::map<NodeName, std::vector<io::Fencing>> history_;
   std::map<NodeName, std::vector<std::pair<NodeName, std::function<void(Outcome)>>>> fencing_;
 };
 

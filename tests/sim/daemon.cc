@@ -122,10 +122,32 @@ void Daemon::staying(engine::Callback<Outcome> done) {
   });
 }
 
+void Daemon::note_clocks() {
+  if (fencings.clocks({now(), node.wall_time()})) looks_wanted = others();
+}
+
+void Daemon::watch_clocks() {
+  note_clocks();
+  if (active_here()) {
+    for (const NodeName& other : std::exchange(looks_wanted, {})) look_at_history(other, [](bool) {});
+  }
+  schedule(Milliseconds{1000}, [this] { watch_clocks(); });
+}
+
+void Daemon::look_at_history(const NodeName& other, engine::Callback<bool> done) {
+  sim.to_daemon(sim.settings.intent, self(), [this, other, asked = now(), done] {
+    fencings.looked(other, asked, now(), sim.cluster.fencings(other));
+    done(true);
+  });
+}
+
 void Daemon::fenced_since(const NodeName& other, Instant since, engine::Callback<bool> done) {
-  const Time when = since.since_boot.count() + node.booted_at - node.clock_ahead;
-  sim.to_daemon(sim.settings.intent, self(), [this, other, when, done] {
-    done(sim.cluster.fenced_since(other, when) && !sim.cluster.member(node.name, other));
+  look_at_history(other, [this, other, since, done](bool) {
+    note_clocks();
+    const auto verdict = fencings.judge(other, since, {now(), node.wall_time()}, sim.cluster.fencings(other));
+    if (!verdict.doubt.empty() && doubts[other] != verdict.doubt) sim.log(node.name, other + " is in doubt: " + verdict.doubt);
+    doubts[other] = verdict.doubt;
+    done(verdict.proven);
   });
 }
 

@@ -41,6 +41,8 @@ handoff::State journalled(const handoff::State& state, bool same_boot) {
 
 Instant Node::boot_time() const { return {Milliseconds{sim_.now() - booted_at + clock_ahead}}; }
 
+Milliseconds Node::wall_time() const { return Milliseconds{1'700'000'000'000 + sim_.now() + wall_ahead}; }
+
 void Node::power_on() {
   if (powered) return;
   powered = true;
@@ -83,6 +85,8 @@ void Node::start_daemon() {
   daemon->engine = std::make_unique<engine::Engine>(
       daemon->world, cluster, [this](const auto& parameters) { return sim_.policy_of(parameters); }, records,
       disk.farewells);
+  daemon->looks_wanted = daemon->others();
+  daemon->watch_clocks();
   daemon->engine->begin();
   sim_.network.update();
   libvirt.list(daemon);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "migrationd/engine/engine.h"
+#include "migrationd/io/fencing-memory.h"
 #include "tests/sim/libvirt.h"
 
 namespace migrationd::sim {
@@ -74,6 +75,11 @@ struct Daemon : engine::Clock,
 
   DaemonRef self() const;
   void push_timers();
+  // As io/pacemaker.cc does it: the clocks are compared every second, and a node's history is looked at when the
+  // daemon begins, when the node comes, and after the wall clock was set back.
+  void watch_clocks();
+  void note_clocks();
+  void look_at_history(const NodeName& other, engine::Callback<bool> done);
 
   Simulation& sim;
   Node& node;
@@ -93,6 +99,9 @@ struct Daemon : engine::Clock,
   };
   std::map<engine::TimerId, Timer> timers;
   engine::TimerId last_timer = 0;
+  io::FencingMemory fencings;
+  std::set<NodeName> looks_wanted;
+  std::map<NodeName, std::string> doubts;  ///< said last
   engine::World world;
   std::unique_ptr<engine::Engine> engine;
 };
@@ -117,6 +126,7 @@ class Node {
 
   std::string installation() const { return "installation-" + name + "-" + std::to_string(installations); }
   Instant boot_time() const;
+  Milliseconds wall_time() const;
 
   void power_on();
   /// `landed`: the journal writes under way reach the disk all the same.
@@ -140,6 +150,7 @@ class Node {
   int installations = 1;
   Time booted_at = 0;
   Time clock_ahead = 0;        ///< jumps of CLOCK_BOOTTIME
+  Time wall_ahead = 0;         ///< jumps of CLOCK_REALTIME; it goes on while the power is off
   std::uint64_t incarnation = 0;
   bool unsent_calls_die = false;  ///< calls to libvirt die with the daemon that made them
   std::shared_ptr<Daemon> daemon;

@@ -209,8 +209,11 @@ void Scenario::do_cluster(const Statement& s) {
 void Scenario::do_disk(const Statement& s) { node_at(s, 1).disk.full = s.words[0] == "fill-disk"; }
 
 void Scenario::do_clock(const Statement& s) {
-  if (s.words[0] == "jump-clock") sim_.jump_boot_clock(node_at(s, 1).name, time_of(s.line, word_at(s, 2)));
-  // The wall clock: no interface of the engine's World shows it, so there is nothing here that could change.
+  if (s.words[0] == "jump-clock") return sim_.jump_boot_clock(node_at(s, 1).name, time_of(s.line, word_at(s, 2)));
+  // The wall clock can be set back, too.
+  const bool back = word_at(s, 2).starts_with("-");
+  const Time by = time_of(s.line, word_at(s, 2).substr(back ? 1 : 0));
+  node_at(s, 1).wall_ahead += back ? -by : by;
 }
 
 void Scenario::do_message(const Statement& s) {

@@ -12,7 +12,7 @@
 //   kill-daemon|kill-daemon-written|kill-daemon-unsent|restart-daemon|freeze-daemon|thaw-daemon NODE
 //   kill-libvirtd|restart-libvirtd|hang-libvirtd|thaw-libvirtd NODE       lose-finish NODE (its answer to NODE)
 //   fence NODE     stop-cluster|leave-cluster|join-cluster NODE  fill-disk|free-disk NODE
-//   jump-clock NODE S (CLOCK_BOOTTIME: the node slept)   jump-wall-clock NODE S (must not matter)
+//   jump-clock NODE S (CLOCK_BOOTTIME: the node slept)   jump-wall-clock NODE S|-S (it was set)
 //   lose|repeat|late KIND FROM TO [S] [xN]               set NAME VALUE
 //   farewell NODE  drain NODE S   forget NODE OTHER
 //   require DOMAIN running-on NODE | nowhere | memory-kept | memory-lost

@@ -112,9 +112,10 @@ struct History {
 
 }  // namespace
 
-TEST_CASE("fencing: a node that was fenced after its last word is proven absent, at the first question") {
+TEST_CASE("fencing: a node that was fenced after its last word is proven absent, also when it was fenced before") {
   History h;
   h.tick(0);
+  h.look(0);
   h.fence(10);
   CHECK(h.ask(15, 5).proven);
   CHECK_FALSE(h.ask(16, 12).proven);
@@ -134,6 +135,7 @@ TEST_CASE("fencing: a node that was fenced after its last word is proven absent,
 TEST_CASE("fencing: what was in the history before the last word never proves, whatever time it names") {
   History h;
   h.tick(0);
+  h.look(0);
   h.all.push_back({h.clocks(50).wall, "from another node, with a clock ahead"});
   h.look(5);
   CHECK_FALSE(h.ask(60, 20).proven);
@@ -145,6 +147,7 @@ TEST_CASE("fencing: what was in the history before the last word never proves, w
 TEST_CASE("fencing: one from the future proves nothing, and is said") {
   History h;
   h.tick(0);
+  h.look(0);
   h.all.push_back({h.clocks(500).wall, "future"});
   const auto verdict = h.ask(20, 10);
   CHECK_FALSE(verdict.proven);
@@ -156,6 +159,7 @@ TEST_CASE("fencing: one from the future proves nothing, and is said") {
 TEST_CASE("fencing: a clock set back makes no old fencing new") {
   History h;
   h.tick(0);
+  h.look(0);
   h.fence(100);
   h.tick(199);
   SUBCASE("before the question") {
@@ -201,6 +205,7 @@ TEST_CASE("fencing: a clock set back makes no old fencing new") {
 TEST_CASE("fencing: a clock set forward makes no old fencing new, and the next one proves") {
   History h;
   h.tick(0);
+  h.look(0);
   h.fence(100);
   h.ahead += 3600;
   CHECK_FALSE(h.ask(200, 120).proven);
@@ -208,4 +213,17 @@ TEST_CASE("fencing: a clock set forward makes no old fencing new, and the next o
   CHECK(h.ask(215, 120).proven);
   CHECK(h.ask(216, 209).proven);
   CHECK_FALSE(h.ask(217, 211).proven);
+}
+
+TEST_CASE("fencing: what the first look of all finds proves nothing: the clock may have been set back before") {
+  History h;
+  h.fence(100);
+  h.ahead -= 50;  // and then the daemon begins
+  h.tick(101);
+  h.look(102);
+  const auto verdict = h.ask(200, 101);  // the fencing seems to be from 150
+  CHECK_FALSE(verdict.proven);
+  CHECK_FALSE(verdict.doubt.empty());
+  h.fence(205);
+  CHECK(h.ask(210, 101).proven);
 }
