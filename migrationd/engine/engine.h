@@ -161,8 +161,10 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   void note_tick();
 
   // readiness.cc
-  void ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Callback<Outcome> done,
-                 bool only_asked = false);
+  /// `job_time`: what the migration will have. `done` comes with the reason when the node is not ready.
+  void ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Milliseconds job_time,
+                 Callback<Outcome> done, bool only_asked = false);
+  void departs(std::uint64_t number, const Result<Departure>& departure, const std::string& too_slow);
   void ask_again(std::uint64_t number);
   void answer_ready(const NodeName& from, const wire::AskReady& question);
   void ready_answered(const NodeName& from, const wire::Ready& answer);

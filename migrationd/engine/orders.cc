@@ -234,7 +234,7 @@ void Engine::begin_push(Pending& pending) {
     return;
   }
   runner.job_by(pending.ends);
-  ask_ready(to, runner, pending.ends, alive<Outcome>([this, token, to](Outcome ready) {
+  ask_ready(to, runner, pending.ends, pending.ends - world_.clock.now(), alive<Outcome>([this, token, to](Outcome ready) {
     const auto found = pending_.find(token);
     if (found == pending_.end()) return;
     DomainRunner& runner = *find(found->second->uuid);

@@ -19,10 +19,22 @@ constexpr Milliseconds answer_time = 8s;
 constexpr Milliseconds ask_again_after = 500ms;
 /// Who was told that there is room has as long to come: as long as offers stand as a rule.
 constexpr Milliseconds promise_stands = 120s;
+
+/// Why the memory that has been touched is hopeless to send in time at the resource's migration_speed; empty: it isn't.
+/// Pages that are all zeros take no time, and what is dirtied meanwhile takes more: so only twice the time is refused.
+std::string too_slow(const Departure& departure, const MigrateOrder& way, Milliseconds job_time) {
+  if (way.speed_mib == 0) return "";
+  const std::uint64_t mib = departure.resident_kib / 1024;
+  const Milliseconds least{static_cast<std::int64_t>(mib * 1000 / way.speed_mib)};
+  if (least <= job_time * 2) return "";
+  return "at its migration_speed of " + std::to_string(way.speed_mib) + " MiB/s its " + std::to_string(mib) + " MiB take " +
+         std::to_string(least.count() / 1000) + " s, and the migration has " + std::to_string(job_time.count() / 1000) +
+         " s: raise migration_speed, or the time of the action";
+}
 }  // namespace
 
-void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Callback<Outcome> done,
-                       bool only_asked) {
+void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Milliseconds job_time,
+                       Callback<Outcome> done, bool only_asked) {
   const std::uint64_t number = next_question_++;
   Question& question = questions_[number];
   question.node = node;
@@ -30,8 +42,27 @@ void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Instant
   const Instant now = world_.clock.now();
   question.ends = now + std::min(answer_time, std::max((order_ends - now) / 4, Milliseconds{0}));
   question.message = {number, runner.record().uuid, runner.record().name, runner.view().memory_kib,
-                      runner.record().definition, only_asked};
-  ask_again(number);
+                      runner.record().definition, only_asked, {}};
+  MigrateOrder way;
+  if (runner.policy().way_to) way = runner.policy().way_to(runner.record().name, node);
+  world_.hypervisor.departure(question.message.domain, way, alive<Result<Departure>>([this, number, job_time, way](Result<Departure> departure) {
+    departs(number, departure, departure.ok() ? too_slow(departure.value(), way, job_time) : "");
+  }));
+}
+
+/// The live definition is what must fit: it has the CPU model that `host-model` came to, and disks that were plugged in.
+void Engine::departs(std::uint64_t number, const Result<Departure>& departure, const std::string& too_slow) {
+  Question& question = questions_.at(number);
+  if (departure.ok()) {
+    question.message.definition = departure.value().definition;
+    question.message.host = departure.value().host;
+  } else if (DomainRunner* runner = find(question.message.domain)) {
+    runner->remark("whether its disks and CPU are the same on " + question.node + " is not compared: " + departure.error());
+  }
+  if (too_slow.empty()) return ask_again(number);
+  Question over = std::move(question);
+  questions_.erase(number);
+  over.done(Error{too_slow});
 }
 
 void Engine::ask_again(std::uint64_t number) {
@@ -60,6 +91,8 @@ void Engine::ready_answered(const NodeName& from, const wire::Ready& answer) {
   Question question = std::move(found->second);
   questions_.erase(found);
   world_.clock.cancel(question.timer);
+  if (DomainRunner* runner = find(question.message.domain); runner != nullptr && !answer.why.empty())
+    runner->remark(from + " can take it, but: " + answer.why);
   question.done(Done{});
 }
 
@@ -96,9 +129,9 @@ std::string Engine::no_room(const DomainUuid& uuid, std::uint64_t need_kib) cons
 
 void Engine::answer_ready(const NodeName& from, const wire::AskReady& question) {
   const auto answer = [this, from, uuid = question.domain, number = question.question,
-                       only_asked = question.only_asked](const std::string& why_not) {
+                       only_asked = question.only_asked](const std::string& why_not, const std::string& doubt = "") {
     if (!why_not.empty() && !only_asked) promises_.erase(uuid);
-    world_.peers.send(from, wire::Ready{number, why_not.empty(), why_not});
+    world_.peers.send(from, wire::Ready{number, why_not.empty(), why_not.empty() ? doubt : why_not});
   };
   if (leaving_) return answer("its daemon is being stopped");
   if (!hypervisor_usable_) return answer("its hypervisor does not answer");
@@ -113,11 +146,11 @@ void Engine::answer_ready(const NodeName& from, const wire::AskReady& question) 
   if (const std::string why_not = no_room(question.domain, need_kib); !why_not.empty()) return answer(why_not);
   if (!question.only_asked) promises_[question.domain] = {need_kib, world_.clock.now() + promise_stands};
   // An offer that the cluster manager here does not live to fetch would stand until its deadline.
-  world_.cluster.staying(alive<Outcome>([this, answer, definition = question.definition](Outcome stays) {
+  world_.cluster.staying(alive<Outcome>([this, answer, departure = Departure{question.definition, question.host}](Outcome stays) {
     if (!stays.ok()) return answer(stays.error());
-    if (definition.empty()) return answer("");
-    world_.hypervisor.check(definition, alive<Outcome>([answer](Outcome outcome) {
-      answer(outcome.ok() ? "" : outcome.error());
+    if (departure.definition.empty()) return answer("");
+    world_.hypervisor.check(departure, alive<Result<std::string>>([answer](Result<std::string> checked) {
+      checked.ok() ? answer("", checked.value()) : answer(checked.error());
     }));
   }));
 }

@@ -90,7 +90,7 @@ void Engine::ask_whether_ready(const DomainUuid& uuid, const NodeName& node, Cal
     done(Error{"'" + node + "' is not another node of this cluster"});
     return;
   }
-  ask_ready(node, runner(uuid, ""), world_.clock.now() + explained_stop, std::move(done), true);
+  ask_ready(node, runner(uuid, ""), world_.clock.now() + explained_stop, runner(uuid, "").policy().handoff_timeout, std::move(done), true);
 }
 
 /// A libvirtd or daemon that was just restarted does not say yet what runs here: nothing is decided about a
@@ -129,7 +129,10 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
     case Intent::push:
       break;
   }
-  ask_ready(intent.to, runner, pending.ends, alive<Outcome>([this, token, intent, stands](Outcome ready) {
+  // A push has half of the stop's time; who fetches an offer has as much as the offer (start_job).
+  const Milliseconds job_time =
+      intent.intent == Intent::push ? (pending.ends - world_.clock.now()) / 2 : runner.policy().handoff_timeout;
+  ask_ready(intent.to, runner, pending.ends, job_time, alive<Outcome>([this, token, intent, stands](Outcome ready) {
     const auto still = pending_.find(token);
     if (still == pending_.end()) return;
     Pending& waiting = *still->second;

@@ -69,6 +69,13 @@ struct MigrationEnd {
   std::string why;
 };
 
+/// A domain that is to leave, as its destination must know it.
+struct Departure {
+  std::string definition;                   ///< its live XML, without secrets
+  std::map<std::string, std::string> host;  ///< what of the node it leaves matters to it; the hypervisor's own words
+  std::uint64_t resident_kib = 0;           ///< memory that it has touched, what is to be sent; 0: not known
+};
+
 /// A domain to be booted: the libvirt XML, already checked.
 struct Definition {
   DomainUuid uuid;
@@ -118,10 +125,11 @@ class Hypervisor {
   virtual std::optional<std::uint64_t> free_memory_kib() const = 0;
   /// What a domain of this definition takes of it, in KiB; 0: nothing of it (huge pages), or it can't be told.
   virtual std::uint64_t memory_need_kib(const std::string& xml) const = 0;
-  /// The domain's live XML (for the destination's check), without secrets.
-  virtual void definition(const DomainUuid& uuid, Callback<Result<std::string>> done) = 0;
-  /// Why this definition can't run here; ok when it can (CPU, machine type, disks reachable, bridges there).
-  virtual void check(const std::string& xml, Callback<Outcome> done) = 0;
+  /// What the destination's check is told of a domain that runs here and is to leave by `way`.
+  virtual void departure(const DomainUuid& uuid, const MigrateOrder& way, Callback<Result<Departure>> done) = 0;
+  /// Error: why this domain can't come here (CPU, machine type, disks that are not there or not the same, bridges). Ok:
+  /// it can; the text, if any, is a doubt that doesn't stand in the way.
+  virtual void check(const Departure& departure, Callback<Result<std::string>> done) = 0;
 };
 
 // ---------------------------------------------------------------- peers

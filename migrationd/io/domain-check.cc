@@ -8,10 +8,20 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <sstream>
+
+#include <pugixml.hpp>
+
+#include "migrationd/io/migrate-options.h"
+#include "migrationd/io/storage-identity.h"
 
 namespace migrationd::io {
 
 namespace {
+
+/// Beside the disks, whose keys are paths.
+constexpr const char* cpu_key = "cpu";
 
 std::string missing(const std::string& what, const std::string& path) {
   return what + " " + path + " can't be used on this node: " + std::strerror(errno);
@@ -36,22 +46,47 @@ Outcome check_network(const Connection& connection, const std::string& name) {
   return Error{"network " + name + " is not active on this node; run virsh net-start " + name};
 }
 
-Outcome check_cpu(const Connection& connection, const DomainXml& domain) {
+bool has(const std::string& cpu, const char* text) { return cpu.find(text) != std::string::npos; }
+
+std::string own_cpu(const Connection& connection) {
+  std::unique_ptr<char, decltype(&std::free)> capabilities(virConnectGetCapabilities(connection.get()), &std::free);
+  return capabilities ? host_cpu(capabilities.get()) : "";
+}
+
+/// `compared`: libvirt's verdict. One that it can't give is no refusal.
+Outcome cpu_verdict(int compared, const std::string& why) {
+  if (compared == VIR_CPU_COMPARE_IDENTICAL || compared == VIR_CPU_COMPARE_SUPERSET) return Done{};
+  if (compared == VIR_CPU_COMPARE_ERROR && libvirt_error_code() == VIR_ERR_NO_SUPPORT) return Done{};
+  return libvirt_error(why);
+}
+
+/// host-passthrough: the guest has found all that the CPU of `there` can, and libvirt does not compare it.
+Result<std::string> check_passed_through(const Connection& connection, const std::string& there) {
+  Outcome verdict = cpu_verdict(virConnectCompareCPU(connection.get(), there.c_str(), VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE),
+                                "the domain has the whole CPU of the node that it leaves (host-passthrough), and this node's lacks some of it");
+  if (!verdict) return Error{verdict.error()};
+  const std::string differs = cpu_difference(there, own_cpu(connection));
+  return differs.empty() ? "" : "its CPU is passed through (host-passthrough), and " + differs + ": the guest may not like it";
+}
+
+Result<std::string> check_cpu(const Connection& connection, const DomainXml& domain, const std::map<std::string, std::string>& host) {
   auto text = [](const std::string& value) { return value.empty() ? nullptr : value.c_str(); };
   char* capabilities = virConnectGetDomainCapabilities(connection.get(), text(domain.emulator), text(domain.arch),
                                                        text(domain.machine), text(domain.virt_type), 0);
   if (capabilities == nullptr) {
-    if (libvirt_error_code() == VIR_ERR_NO_SUPPORT) return Done{};
+    if (libvirt_error_code() == VIR_ERR_NO_SUPPORT) return std::string();
     return libvirt_error("machine type " + domain.machine + " (" + domain.virt_type + ") can't run on this node");
   }
   std::free(capabilities);
-  // Only a named model with its features can be compared; host-model and host-passthrough mean "as it is here".
-  if (domain.cpu.find("<model") == std::string::npos || domain.cpu.find("mode=\"host-") != std::string::npos) return Done{};
-  int compared = virConnectCompareHypervisorCPU(connection.get(), text(domain.emulator), text(domain.arch), text(domain.machine),
-                                                text(domain.virt_type), domain.cpu.c_str(), VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE);
-  if (compared == VIR_CPU_COMPARE_IDENTICAL || compared == VIR_CPU_COMPARE_SUPERSET) return Done{};
-  if (compared == VIR_CPU_COMPARE_ERROR && libvirt_error_code() == VIR_ERR_NO_SUPPORT) return Done{};
-  return libvirt_error("the domain's CPU can't be had on this node");
+  if (const auto there = host.find(cpu_key); there != host.end()) return check_passed_through(connection, there->second);
+  // Only a named model with its features can be compared: what host-model came to is one in the live definition. With
+  // check='none' nobody promised the guest the features of its model, and libvirt does not look for them either.
+  if (!has(domain.cpu, "<model") || has(domain.cpu, "mode=\"host-") || has(domain.cpu, "check=\"none\"")) return std::string();
+  Outcome verdict = cpu_verdict(virConnectCompareHypervisorCPU(connection.get(), text(domain.emulator), text(domain.arch), text(domain.machine),
+                                                               text(domain.virt_type), domain.cpu.c_str(), VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE),
+                                "the domain's CPU can't be had on this node");
+  if (!verdict) return Error{verdict.error()};
+  return std::string();
 }
 
 }  // namespace
@@ -73,17 +108,49 @@ Outcome check_files(const DomainXml& domain) {
   return Done{};
 }
 
-Outcome check_domain(const Connection& connection, const std::string& xml) {
+std::string host_cpu(const std::string& capabilities) {
+  pugi::xml_document document;
+  if (!document.load_buffer(capabilities.data(), capabilities.size())) return "";
+  std::ostringstream out;
+  if (pugi::xml_node cpu = document.child("capabilities").child("host").child("cpu")) cpu.print(out, "", pugi::format_raw);
+  return out.str();
+}
+
+std::string cpu_difference(const std::string& there, const std::string& here) {
+  pugi::xml_document theirs, ours;
+  if (!theirs.load_buffer(there.data(), there.size()) || !ours.load_buffer(here.data(), here.size())) return "the CPUs can't be compared";
+  const std::string model = theirs.child("cpu").child("model").text().get(), own = ours.child("cpu").child("model").text().get();
+  if (model != own) return "that of the node it leaves is a " + model + ", this node's a " + own;
+  const std::string microcode = theirs.child("cpu").child("microcode").attribute("version").value();
+  const std::string own_microcode = ours.child("cpu").child("microcode").attribute("version").value();
+  return microcode == own_microcode ? "" : "the microcode differs (" + microcode + " there, " + own_microcode + " here)";
+}
+
+std::map<std::string, std::string> host_facts(const Connection& connection, const std::string& xml, const std::string& migrate_options) {
+  std::map<std::string, std::string> facts;
+  Result<DomainXml> domain = parse_domain_xml(xml, "the domain's definition");
+  if (!domain) return facts;
+  Result<MigrateOptions> options = parse_migrate_options(migrate_options);
+  constexpr unsigned storage_settled = VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC | VIR_MIGRATE_UNSAFE;
+  if (!options || (options.value().flags & storage_settled) == 0) facts = storage_of(domain.value());
+  if (!has(domain.value().cpu, "mode=\"host-passthrough\"")) return facts;
+  if (std::string cpu = own_cpu(connection); !cpu.empty()) facts[cpu_key] = cpu;
+  return facts;
+}
+
+Result<std::string> check_domain(const Connection& connection, const std::string& xml, const std::map<std::string, std::string>& host) {
   Result<DomainXml> domain = parse_domain_xml(xml, "the domain's definition");
   if (!domain) return Error{domain.error()};
-  Outcome files = check_files(domain.value());
-  if (!files) return files;
+  // Host devices and the like: libvirt refuses them by itself, but not before the domain has been parted with.
+  if (!domain.value().obstacles.empty()) return Error{"it can't be migrated: " + domain.value().obstacles.front()};
+  for (const Outcome& outcome : {check_files(domain.value()), check_storage(domain.value(), host)})
+    if (!outcome) return Error{outcome.error()};
   for (const Interface& one : domain.value().interfaces) {
     if (one.type != "network") continue;
     Outcome outcome = check_network(connection, one.source);
-    if (!outcome) return outcome;
+    if (!outcome) return Error{outcome.error()};
   }
-  return check_cpu(connection, domain.value());
+  return check_cpu(connection, domain.value(), host);
 }
 
 }  // namespace migrationd::io

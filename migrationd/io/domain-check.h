@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Can this domain run on this node? Asked before a migration and before a boot, so that what would fail later
-// is refused now, with the reason.
+// Can this domain run on this node? Asked before a migration, so that what would fail later is refused now, with the
+// reason, while nothing is parted with.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "migrationd/base/result.h"
@@ -14,7 +15,20 @@ namespace migrationd::io {
 /// The first thing that is missing here: emulator, disk, kernel, bridge. Asks no libvirt; touches files only.
 Outcome check_files(const DomainXml& domain);
 
-/// check_files, and libvirt's word on machine type, CPU and networks. Blocks.
-Outcome check_domain(const Connection& connection, const std::string& xml);
+/// What of this node matters to a domain that leaves it, for check_domain on the other: its storage (not if migrate_options
+/// have it copied, or say that it is safe), and the host's CPU if the domain has it whole. Blocks.
+std::map<std::string, std::string> host_facts(const Connection& connection, const std::string& xml, const std::string& migrate_options);
+
+/// check_files, whether the disks are those of the node that it leaves, and libvirt's word on machine type, CPU and
+/// networks. Error: it can't run here. Ok: a doubt, or nothing. Blocks.
+Result<std::string> check_domain(const Connection& connection, const std::string& xml, const std::map<std::string, std::string>& host);
+
+// --- pieces of the above ---
+
+/// The host's <cpu> in libvirt's capabilities; empty: it has none.
+std::string host_cpu(const std::string& capabilities);
+
+/// What differs between two hosts' <cpu>: model or microcode; empty: nothing.
+std::string cpu_difference(const std::string& there, const std::string& here);
 
 }  // namespace migrationd::io

@@ -93,7 +93,8 @@ void read_interfaces(pugi::xml_node devices, DomainXml& domain) {
     Interface one;
     one.type = node.attribute("type").value();
     pugi::xml_node source = node.child("source");
-    for (const char* key : {"bridge", "network", "dev", "path"})
+    // The live definition names the bridge of a network, too.
+    for (const char* key : {one.type == "network" ? "network" : "bridge", "network", "dev", "path"})
       if (one.source.empty()) one.source = source.attribute(key).value();
     if (one.type == "hostdev" || one.type == "vdpa")
       domain.obstacles.push_back("a network interface of type " + one.type + " is a device of this host");

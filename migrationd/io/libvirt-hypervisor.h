@@ -36,6 +36,7 @@ struct LibvirtConfig {
   Milliseconds boot_limit{85000};
   Milliseconds destroy_limit{12000};   ///< libvirt's part; then the emulator is killed through its pidfd
   Milliseconds check_limit{20000};
+  Milliseconds departure_limit{3000};  ///< a part of the time in which a destination must answer
   Milliseconds progress_limit{1000};   ///< somebody looks on; a hypervisor that is busy is asked again
   Milliseconds audit_every{60000};     ///< a listing compared with the registry, in case an event was lost
 };
@@ -72,8 +73,8 @@ class LibvirtHypervisor : public engine::Hypervisor {
   void abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
   std::optional<std::uint64_t> free_memory_kib() const override;
   std::uint64_t memory_need_kib(const std::string& xml) const override;
-  void definition(const DomainUuid& uuid, engine::Callback<Result<std::string>> done) override;
-  void check(const std::string& xml, engine::Callback<Outcome> done) override;
+  void departure(const DomainUuid& uuid, const engine::MigrateOrder& way, engine::Callback<Result<engine::Departure>> done) override;
+  void check(const engine::Departure& departure, engine::Callback<Result<std::string>> done) override;
 
  private:
   friend class MigrationJob;

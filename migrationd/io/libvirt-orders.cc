@@ -52,6 +52,10 @@ std::optional<std::uint64_t> field_kib(const std::string& path, const std::strin
   return std::nullopt;
 }
 
+std::uint64_t resident_kib(const Emulator& emulator) {
+  return field_kib("/proc/" + std::to_string(emulator.pid()) + "/status", "VmRSS:").value_or(0);
+}
+
 int state_of(virDomainPtr domain) {
   int state = VIR_DOMAIN_NOSTATE, reason = 0;
   virDomainGetState(domain, &state, &reason, 0);
@@ -209,8 +213,7 @@ std::optional<std::uint64_t> LibvirtHypervisor::free_memory_kib() const {
   for (const auto& [uuid, view] : registry_.all(now())) {
     const auto tracked = tracked_.find(uuid);
     if (view.here != handoff::Here::incoming || tracked == tracked_.end() || !tracked->second.emulator) continue;
-    const std::string status = "/proc/" + std::to_string(tracked->second.emulator->pid()) + "/status";
-    const std::uint64_t resident = field_kib(status, "VmRSS:").value_or(0);
+    const std::uint64_t resident = resident_kib(*tracked->second.emulator);
     *free -= std::min(*free, view.memory_kib - std::min(view.memory_kib, resident));
   }
   return free;
@@ -221,23 +224,29 @@ std::uint64_t LibvirtHypervisor::memory_need_kib(const std::string& xml) const {
   return domain && !domain.value().huge_pages ? domain.value().memory_kib : 0;
 }
 
-void LibvirtHypervisor::definition(const DomainUuid& uuid, engine::Callback<Result<std::string>> done) {
+void LibvirtHypervisor::departure(const DomainUuid& uuid, const engine::MigrateOrder& way,
+                                  engine::Callback<Result<engine::Departure>> done) {
   std::string what = "read the definition of domain " + uuid.str();
-  call<std::string>(
-      uuid.str(), what, config_.call_limit,
-      [what, uuid](const Connection& connection) -> Result<std::string> {
+  std::uint64_t resident = 0;
+  if (auto at = tracked_.find(uuid); at != tracked_.end() && at->second.emulator)
+    resident = resident_kib(*at->second.emulator);
+  // Not beside the domain's own calls: its disks are looked at, and a file system that hangs must not hold up a stop.
+  call<engine::Departure>(
+      uuid.str() + "/departure", what, config_.departure_limit,
+      [what, uuid, resident, options = way.options](const Connection& connection) -> Result<engine::Departure> {
         Result<DomainHandle> domain = find_domain(connection, uuid);
         if (!domain) return Error{what + ": " + domain.error()};
         LibvirtString xml(virDomainGetXMLDesc(domain.value().get(), VIR_DOMAIN_XML_MIGRATABLE));
         if (!xml) return libvirt_error(what);
-        return std::string(xml.get());
+        return engine::Departure{xml.get(), host_facts(connection, xml.get(), options), resident};
       },
       std::move(done));
 }
 
-void LibvirtHypervisor::check(const std::string& xml, engine::Callback<Outcome> done) {
-  call<Done>("check", "check whether the domain can run here", config_.check_limit,
-             [xml](const Connection& connection) { return check_domain(connection, xml); }, std::move(done));
+void LibvirtHypervisor::check(const engine::Departure& departure, engine::Callback<Result<std::string>> done) {
+  call<std::string>("check", "check whether the domain can run here", config_.check_limit,
+                    [departure](const Connection& connection) { return check_domain(connection, departure.definition, departure.host); },
+                    std::move(done));
 }
 
 void LibvirtHypervisor::progress(const DomainUuid& uuid, engine::Callback<Result<std::optional<JobProgress>>> done) {

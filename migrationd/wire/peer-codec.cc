@@ -54,7 +54,7 @@ template <class V> void fields(V& v, Refusal& m) { v("domain", m.domain), v("why
 template <class V> void fields(V& v, Note& m) { v("domain", m.domain), v("name", m.name), v("epoch", m.epoch); }
 template <class V> void fields(V& v, AskReady& m) {
   v("question", m.question), v("domain", m.domain), v("name", m.name), v("memory_kib", m.memory_kib);
-  v("definition", m.definition), v("only_asked", Optional{m.only_asked});
+  v("definition", m.definition), v("only_asked", Optional{m.only_asked}), v("host", Optional{m.host});
 }
 template <class V> void fields(V& v, Ready& m) { v("question", m.question), v("ready", m.ready), v("why", m.why); }
 template <class V> void fields(V&, Farewell&) {}

@@ -108,7 +108,9 @@ class Probe : public engine::HypervisorListener {
       if (!domain) {
         outcome(Error{domain.error()});
       } else if (word == "check") {
-        hypervisor_.check(domain.value().xml, outcome);
+        hypervisor_.check({domain.value().xml, {}}, [outcome](Result<std::string> checked) {
+          outcome(checked.ok() ? Outcome{Done{}} : Outcome{Error{checked.error()}});
+        });
       } else {
         hypervisor_.boot({domain.value().uuid, domain.value().name, domain.value().xml, domain.value().memory_kib}, outcome);
       }
@@ -125,8 +127,9 @@ class Probe : public engine::HypervisorListener {
     } else if (word == "watch") {
       hypervisor_.watch_job(uuid, ended);
     } else if (word == "definition") {
-      hypervisor_.definition(uuid, [word](Result<std::string> xml) {
-        print({{"done", word}, {"ok", xml.ok()}, {"xml", xml.ok() ? xml.value() : ""}, {"why", xml.ok() ? "" : xml.error()}});
+      hypervisor_.departure(uuid, {}, [word](Result<engine::Departure> found) {
+        print({{"done", word}, {"ok", found.ok()}, {"xml", found.ok() ? found.value().definition : ""},
+               {"resident_kib", found.ok() ? found.value().resident_kib : 0}, {"why", found.ok() ? "" : found.error()}});
       });
     } else if (word == "warnings") {
       hypervisor_.warnings({uuid}, [word](Result<std::vector<std::string>> found) {

@@ -94,10 +94,20 @@ std::uint64_t Daemon::memory_need_kib(const std::string& xml) const {
     if (xml == definition_of(name)) return sim.memory_of(sim.uuid_of(name));
   return 0;
 }
-void Daemon::definition(const DomainUuid&, engine::Callback<Result<std::string>> done) {
-  sim.to_daemon(sim.settings.call, self(), [done] { done(std::string("<domain/>")); });
+void Daemon::departure(const DomainUuid& uuid, const engine::MigrateOrder&,
+                       engine::Callback<Result<engine::Departure>> done) {
+  sim.to_daemon(0, self(), [this, uuid, done] {
+    done(engine::Departure{definition_of(sim.name_of(uuid)), {{"disk", node.disk_of_guests}}, sim.memory_of(uuid)});
+  });
 }
-void Daemon::check(const std::string&, engine::Callback<Outcome> done) { node.libvirt.ask(self(), std::move(done)); }
+void Daemon::check(const engine::Departure& departure, engine::Callback<Result<std::string>> done) {
+  node.libvirt.ask(self(), [this, departure, done](Outcome outcome) {
+    if (!outcome.ok()) return done(Error{outcome.error()});
+    const auto there = departure.host.find("disk");
+    if (there != departure.host.end() && there->second != node.disk_of_guests) return done(Error{"its disk is another one here"});
+    done(std::string());
+  });
+}
 
 // ---------------------------------------------------------------- peers
 

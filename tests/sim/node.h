@@ -45,8 +45,9 @@ struct Daemon : engine::Clock,
   void abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
   std::optional<std::uint64_t> free_memory_kib() const override;
   std::uint64_t memory_need_kib(const std::string& xml) const override;
-  void definition(const DomainUuid& uuid, engine::Callback<Result<std::string>> done) override;
-  void check(const std::string& xml, engine::Callback<Outcome> done) override;
+  void departure(const DomainUuid& uuid, const engine::MigrateOrder& way,
+                 engine::Callback<Result<engine::Departure>> done) override;
+  void check(const engine::Departure& departure, engine::Callback<Result<std::string>> done) override;
   // engine::Peers
   void listen(engine::PeerListener* listener) override { peer_listener = listener; }
   void send(const NodeName& to, const wire::PeerMessage& message) override;
@@ -148,6 +149,7 @@ class Node {
   bool powered = false;
   int boots = 0;
   int installations = 1;
+  std::string disk_of_guests = "shared";  ///< which storage the path of their disks names here
   Time booted_at = 0;
   Time clock_ahead = 0;        ///< jumps of CLOCK_BOOTTIME
   Time wall_ahead = 0;         ///< jumps of CLOCK_REALTIME; it goes on while the power is off

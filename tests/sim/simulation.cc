@@ -206,6 +206,14 @@ Result<engine::Policy> Simulation::policy_of(const std::map<std::string, std::st
   policy.unfenced_membership = settings.unfenced_membership;
   const auto handoff = given.find("handoff");
   if (handoff != given.end() && handoff->second == "off") policy.handoff = engine::Policy::Handoff::off;
+  if (const auto speed = given.find("migration_speed"); speed != given.end()) {
+    policy.way_to = [mib = std::stoull(speed->second)](const std::string&, const NodeName& to) {
+      engine::MigrateOrder order;
+      order.to = to;
+      order.speed_mib = mib;
+      return order;
+    };
+  }
   return policy;
 }
 

@@ -68,8 +68,10 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void abort_job(const DomainUuid&, Callback<Outcome>) override {}
   std::optional<std::uint64_t> free_memory_kib() const override { return std::nullopt; }
   std::uint64_t memory_need_kib(const std::string&) const override { return 0; }
-  void definition(const DomainUuid&, Callback<Result<std::string>>) override {}
-  void check(const std::string&, Callback<Outcome>) override {}
+  void departure(const DomainUuid&, const MigrateOrder&, Callback<Result<Departure>> done) override {
+    done(Departure{"<domain/>", {}});
+  }
+  void check(const Departure&, Callback<Result<std::string>>) override {}
   // Peers
   void listen(PeerListener* listener) override { peer_listener = listener; }
   void send(const NodeName& to, const wire::PeerMessage& message) override { sent.emplace_back(to, message); }
