@@ -18,6 +18,12 @@ std::vector<std::string> words(const std::string& line) {
   return all;
 }
 
+std::string joined(const std::vector<std::string>& all, std::size_t from) {
+  std::string text;
+  for (std::size_t i = from; i < all.size(); ++i) text += (text.empty() ? "" : " ") + all[i];
+  return text;
+}
+
 /// "script::arg1::arg2" names what "script arg1 arg2" would start.
 bool names(const std::string& entry, const std::string& resource) {
   return entry == resource || entry == "migrationd::" + resource;
@@ -42,8 +48,10 @@ Result<HaCf> parse_ha_cf(const std::string& text) {
       for (std::size_t i = 1; i < all.size(); ++i) cf.nodes.push_back(heartbeat_name(all[i]));
     } else if (name == "ucast" && all.size() >= 3) {
       cf.peers.push_back(all[2]);
-    } else if (name == "stonith" || name == "stonith_host") {
-      cf.stonith = true;
+    } else if (name == "stonith" && all.size() >= 3) {
+      cf.stonith.push_back({"*", all[1], "", all[2]});
+    } else if (name == "stonith_host" && all.size() >= 4) {
+      cf.stonith.push_back({heartbeat_name(all[1]), all[2], joined(all, 3), ""});
     }
   }
   if (cf.nodes.empty()) return Error{"it has no 'node' line"};

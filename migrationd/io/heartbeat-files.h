@@ -11,10 +11,18 @@
 
 namespace migrationd::io {
 
+/// What Heartbeat fences with. Its program `stonith` takes the same.
+struct StonithDevice {
+  NodeName from;                        ///< on which node it is used, in lower case; "*": on all
+  std::string type;                     ///< such as external/ipmi
+  std::string parameters;               ///< of a stonith_host line
+  std::string file;                     ///< of a stonith line: where the parameters are
+};
+
 struct HaCf {
   std::vector<NodeName> nodes;          ///< of all `node` lines, in lower case as Heartbeat compares them
   std::vector<std::string> peers;       ///< addresses of `ucast` lines (our own may be among them)
-  bool stonith = false;                 ///< a `stonith` or `stonith_host` line: a dead node is fenced
+  std::vector<StonithDevice> stonith;   ///< of all `stonith_host` and `stonith` lines
 };
 
 /// A node's name as Heartbeat has it: in lower case, whatever uname -n says.

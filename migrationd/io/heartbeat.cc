@@ -23,6 +23,7 @@ namespace {
 constexpr auto status_good_for = std::chrono::seconds(2);
 constexpr auto files_read_every = std::chrono::seconds(30);
 constexpr Milliseconds query_limit{5'000};
+constexpr Milliseconds fencing_limit{60'000};  ///< of one device
 
 std::string text_of(const std::string& path) {
   std::ifstream file(path);
@@ -74,11 +75,6 @@ handoff::Judgement in_engine_words(intent::Judgement judgement) {
 void TakeOverMemory::seen_as_member(const NodeName& node, Instant asked) {
   const auto found = taken_.find(node);
   if (found != taken_.end() && asked > found->second) taken_.erase(found);
-}
-
-bool TakeOverMemory::taken_over_since(const NodeName& node, Instant since) const {
-  const auto found = taken_.find(node);
-  return found != taken_.end() && found->second > since;
 }
 
 HeartbeatCluster::HeartbeatCluster(boost::asio::io_context& loop, HeartbeatSettings settings, engine::Log& log)
@@ -188,7 +184,7 @@ void HeartbeatCluster::staying(engine::Callback<Outcome> done) {
 
 void HeartbeatCluster::taken_over_from(const NodeName& node) {
   if (!others().contains(node)) return;
-  if (!cf_.stonith) {
+  if (cf_.stonith.empty()) {
     log_.write(engine::Log::Level::warning, "",
                "Heartbeat takes over from " + node + ", but ha.cf configures no STONITH: that proves nothing");
     return;
@@ -199,16 +195,56 @@ void HeartbeatCluster::taken_over_from(const NodeName& node) {
 }
 
 void HeartbeatCluster::fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) {
-  const bool fenced = taken_over_.taken_over_since(node, since);
+  const auto found = fenced_.find(node);
+  const bool fenced = found != fenced_.end() && found->second > since;
   boost::asio::post(loop_, [done, fenced] { done(fenced); });
 }
 
-void HeartbeatCluster::request_fencing(const NodeName& node, const std::string&, engine::Callback<Outcome> done) {
-  const bool stonith = cf_.stonith;
-  boost::asio::post(loop_, [done, node, stonith] {
-    done(Error{stonith ? "Heartbeat fences " + node + " by itself when it finds it dead; it can't be asked to"
-                       : "ha.cf configures no STONITH"});
-  });
+/// Heartbeat can't be asked to fence, nor tells whether it did: the same device is used once more.
+void HeartbeatCluster::request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) {
+  if (cf_.stonith.empty()) {
+    boost::asio::post(loop_, [done] { done(Error{"ha.cf configures no STONITH"}); });
+    return;
+  }
+  log_.write(engine::Log::Level::warning, "", "fencing of " + node + " is asked for: " + why);
+  fence(node, 0, "", std::move(done));
+}
+
+void HeartbeatCluster::fence(const NodeName& node, std::size_t first, const std::string& troubles,
+                             engine::Callback<Outcome> done) {
+  while (first < cf_.stonith.size() && cf_.stonith[first].from != "*" &&
+         cf_.stonith[first].from != heartbeat_name(settings_.self)) {
+    ++first;
+  }
+  if (first >= cf_.stonith.size()) {
+    const std::string why = troubles.empty() ? "ha.cf has no STONITH device for this node" : troubles;
+    boost::asio::post(loop_, [done, why] { done(Error{why}); });
+    return;
+  }
+  const StonithDevice& device = cf_.stonith[first];
+  std::vector<std::string> command{settings_.stonith, "-t", device.type};
+  if (device.file.empty()) {
+    command.insert(command.end(), {"-p", device.parameters});
+  } else {
+    command.insert(command.end(), {"-F", device.file});
+  }
+  command.insert(command.end(), {"-T", "reset", node});
+  run_process(loop_.get_executor(), {command, {}, fencing_limit},
+              [this, weak = std::weak_ptr<int>(life_), node, first, troubles, type = device.type,
+               done = std::move(done)](Result<ProcessEnd> end) {
+                if (!weak.lock()) return;
+                if (end.ok() && end.value().exit_status == 0) {
+                  log_.write(engine::Log::Level::notice, "", node + " was fenced with " + type);
+                  fenced_[node] = now();
+                  status_[node].member = false;
+                  done(Done{});
+                  if (listener_ != nullptr) listener_->members_changed();
+                  return;
+                }
+                const std::string why = "stonith -t " + type + " -T reset " + node + ": " +
+                                        (!end.ok() ? end.error() : "exit status " + std::to_string(end.value().exit_status));
+                fence(node, first + 1, troubles.empty() ? why : troubles + "; " + why, done);
+              });
 }
 
 std::vector<HaresourcesLine> HeartbeatCluster::haresources() const {

@@ -24,6 +24,7 @@ struct HeartbeatSettings {
   std::string directory = "/etc/ha.d";
   std::string pid_file = "/run/heartbeat.pid";
   std::string cl_status = "cl_status";  ///< the program
+  std::string stonith = "stonith";      ///< the program
   std::string proc = "/proc";
 };
 
@@ -33,7 +34,6 @@ class TakeOverMemory {
   void taken_over(const NodeName& node, Instant at) { taken_[node] = at; }
   /// Heartbeat was asked at `asked` and showed `node` as member: a take-over before that is past.
   void seen_as_member(const NodeName& node, Instant asked);
-  bool taken_over_since(const NodeName& node, Instant since) const;
   bool taken_over(const NodeName& node) const { return taken_.contains(node); }
 
  private:
@@ -45,8 +45,9 @@ class HeartbeatCluster : public ClusterSource {
   HeartbeatCluster(boost::asio::io_context& loop, HeartbeatSettings settings, engine::Log& log);
   ~HeartbeatCluster() override;
 
-  /// Heartbeat called a start because `node` is dead. It does so only after its STONITH succeeded, where ha.cf
-  /// configures one; without one this proves nothing and is passed over.
+  /// Heartbeat called a start because `node` is dead. It has fenced it then, where ha.cf configures STONITH, unless it
+  /// thinks that the node had given up its resources: what was offered there may run on. So this is no proof of
+  /// absence; it only ends what waits for that node. Without STONITH it is passed over.
   void taken_over_from(const NodeName& node);
 
   void start(NodesChanged nodes_changed) override;
@@ -76,6 +77,8 @@ class HeartbeatCluster : public ClusterSource {
   /// Asks it in any case; `done` when status_ is of now.
   void ask_now(const NodeName& node, std::function<void()> done) const;
   NodeName peer() const;
+  /// Resets `node` with the devices of ha.cf from the `first` on, until one of them has done it.
+  void fence(const NodeName& node, std::size_t first, const std::string& troubles, engine::Callback<Outcome> done);
   std::vector<HaresourcesLine> haresources() const;
 
   boost::asio::io_context& loop_;
@@ -87,6 +90,7 @@ class HeartbeatCluster : public ClusterSource {
   std::string read_;  ///< the text of ha.cf that cf_ was made from
   mutable std::map<NodeName, Status> status_;
   mutable TakeOverMemory taken_over_;
+  std::map<NodeName, Instant> fenced_;  ///< when a reset that we asked for was done
   std::unique_ptr<boost::asio::steady_timer> timer_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
 };

@@ -25,10 +25,19 @@ def ready_count(node):
     return log_of(node).count("ready: node")
 
 
+def daemon_pid(node):
+    """Of the daemon itself: the haresources script has the same name, and --direct the same program."""
+    for pid in node.run("pgrep -x migrationd").stdout.split():
+        program = node.run(f"readlink /proc/{pid}/exe; cat /proc/{pid}/cmdline", check=False).stdout
+        if program.startswith("/usr/sbin/migrationd\n") and "--direct" not in program:
+            return pid
+    raise AssertionError(f"migrationd does not run on {node.name}")
+
+
 def daemon_killed(node):
     """kill -9; returns how many lives it had, for daemon_again()."""
     lives = ready_count(node)
-    node.run("pkill -KILL -x migrationd")
+    node.run(f"kill -KILL {daemon_pid(node)}")
     return lives
 
 

@@ -5,47 +5,35 @@
 import concurrent.futures
 import sys
 
-from handoff_lab import check, kept_live, log_of, measured, one_writer, run, up, wait_until, where
+from handoff_lab import check, kept_live, log_of, measured, one_writer, run, where
+from heartbeat_lab import AGENT, standby, takeover, up_with_vm1, wait_here, word
 
 lab = None
-RESOURCE = "config = /etc/libvirt/lab/vm1.xml\nhypervisor = qemu:///system\nmigration_transport = tcp\n"
-AGENT = "/etc/ha.d/resource.d/migrationd vm1"
-
-
-def word(node):
-    return node.run(f"{AGENT} status", check=False).stdout.strip()
-
-
-def wait_here(node, timeout=120):
-    wait_until(lambda: where(lab) == [node.name] and word(node) == "running", timeout, f"vm1 on {node.name}")
 
 
 def case_first_start():
     global lab
-    lab = up(files={"/etc/migrationd/resources/vm1.conf": RESOURCE}, stack="heartbeat",
-             haresources=["node1 migrationd::vm1"])
-    wait_here(lab.node("node1"))
-    lab.guest("vm1").wait_up(60)
+    lab = up_with_vm1()
     check(word(lab.node("node2")) == "stopped", f"status on node2 says {word(lab.node('node2'))!r}")
 
 
 def case_shutdown_hands_it_over_live():
     one, two = lab.nodes
-    kept_live(measured(lab, "vm1", lambda: (one.service("stop", "heartbeat"), wait_here(two))))
+    kept_live(measured(lab, "vm1", lambda: (one.service("stop", "heartbeat"), wait_here(lab, two))))
     check("offered to node2" in log_of(one), "node1 did not offer it")
     one_writer(lab)
 
 
 def case_failback_is_live():
     one, two = lab.nodes
-    kept_live(measured(lab, "vm1", lambda: (one.service("start", "heartbeat"), wait_here(one))))
+    kept_live(measured(lab, "vm1", lambda: (one.service("start", "heartbeat"), wait_here(lab, one))))
     one_writer(lab)
 
 
 def case_standby_is_live():
     one, two = lab.nodes
-    kept_live(measured(lab, "vm1", lambda: (one.run("/usr/share/heartbeat/hb_standby all"), wait_here(two))))
-    kept_live(measured(lab, "vm1", lambda: (one.run("/usr/share/heartbeat/hb_takeover all"), wait_here(one))))
+    kept_live(measured(lab, "vm1", lambda: (standby(one), wait_here(lab, two))))
+    kept_live(measured(lab, "vm1", lambda: (takeover(one), wait_here(lab, one))))
     one_writer(lab)
 
 
@@ -71,14 +59,14 @@ def case_a_stop_by_hand_is_a_real_stop():
     check(where(lab) == [] and word(one) == "stopped", f"it still runs on {where(lab)}")
     check(two.run(f"{AGENT} stop", check=False).returncode == 0, "a stop of what is not here failed")
     one.run(f"{AGENT} start", timeout=120)
-    wait_here(one)
+    wait_here(lab, one)
     lab.guest("vm1").wait_up(60)
 
 
 def case_a_killed_node_is_shot_and_the_guest_boots_elsewhere():
     one, two = lab.nodes
     lab.kill(one.name)
-    wait_here(two)
+    wait_here(lab, two)
     lab.guest("vm1").wait_up(60)
     one_writer(lab)
 

@@ -43,8 +43,15 @@ TEST_CASE("cluster files: ha.cf names nodes in any number of lines, and says whe
   REQUIRE(cf.ok());
   CHECK(cf.value().nodes == std::vector<std::string>{"hb1", "hb2", "hb3"});
   CHECK(cf.value().peers == std::vector<std::string>{"10.0.0.2"});
-  CHECK_FALSE(cf.value().stonith);
-  CHECK(parse_ha_cf("node a b\nstonith_host * external/lab x\n").value().stonith);
+  CHECK(cf.value().stonith.empty());
+  const auto fenced = parse_ha_cf("stonith_host A external/ipmi b 192.0.2.102 root  secret\nstonith apcmaster /etc/ha.d/apc\n"
+                                  "stonith_host * short\nnode a b\n").value().stonith;
+  REQUIRE(fenced.size() == 2);
+  CHECK(fenced[0].from == "a");
+  CHECK(fenced[0].type == "external/ipmi");
+  CHECK(fenced[0].parameters == "b 192.0.2.102 root secret");
+  CHECK(fenced[1].from == "*");
+  CHECK(fenced[1].file == "/etc/ha.d/apc");
   CHECK_FALSE(parse_ha_cf("keepalive 2\n").ok());
 }
 

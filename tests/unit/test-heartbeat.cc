@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <limits>
 #include <optional>
 
 #include <boost/asio/io_context.hpp>
@@ -35,8 +36,10 @@ struct Node {
     tests::write_file(scratch / "pid", std::to_string(::getpid()) + "\n");
     tests::write_file(scratch / "cl_status", "#!/bin/sh\n[ \"$*\" = 'nodestatus hb2' ] && cat " + (scratch / "status") + "\n");
     ::chmod((scratch / "cl_status").c_str(), 0755);
+    tests::write_file(scratch / "stonith", "#!/bin/sh\necho \"$*\" >> " + (scratch / "resets") + "\n[ \"$2\" = works ]\n");
+    ::chmod((scratch / "stonith").c_str(), 0755);
     shows("active");
-    cluster.emplace(loop, HeartbeatSettings{"hb1", scratch.path(), scratch / "pid", scratch / "cl_status"}, log);
+    cluster.emplace(loop, HeartbeatSettings{"hb1", scratch.path(), scratch / "pid", scratch / "cl_status", scratch / "stonith"}, log);
     bool known = false;
     cluster->start([&](const auto&) { known = true; });
     while (!known) loop.run_one();
@@ -55,6 +58,14 @@ struct Node {
     while (!fenced) loop.run_one();
     return *fenced;
   }
+  Outcome fenced() {
+    std::optional<Outcome> outcome;
+    cluster->request_fencing("hb2", "a test", [&](Outcome said) { outcome = std::move(said); });
+    CHECK_FALSE(outcome);
+    while (!outcome) loop.run_one();
+    return *outcome;
+  }
+  std::string resets() const { return tests::file_content(scratch / "resets"); }
 };
 
 }  // namespace
@@ -65,11 +76,10 @@ TEST_CASE("heartbeat: an offer is taken back when its peer was fenced, and not f
   node.cluster->taken_over_from("hb2");
   node.shows("dead");
   CHECK(node.judged() == handoff::Judgement::take_back);
-  CHECK(node.fenced_since({}));
+  CHECK_FALSE(node.fenced_since({}));  // Heartbeat fences nobody who it thinks gave up his resources
   // It is back; nobody has looked since the take-over but this question.
   node.shows("active");
   CHECK(node.judged() == handoff::Judgement::stands);
-  CHECK_FALSE(node.fenced_since({}));
   // It goes away once more, unfenced.
   node.shows("dead");
   CHECK(node.judged() == handoff::Judgement::stands);
@@ -92,8 +102,28 @@ TEST_CASE("heartbeat: what was asked before a take-over does not undo it") {
   TakeOverMemory memory;
   memory.taken_over("hb2", {Milliseconds{100}});
   memory.seen_as_member("hb2", {Milliseconds{90}});
-  CHECK(memory.taken_over_since("hb2", {Milliseconds{99}}));
-  CHECK_FALSE(memory.taken_over_since("hb2", {Milliseconds{100}}));  // its last word came after, or with it
+  CHECK(memory.taken_over("hb2"));
   memory.seen_as_member("hb2", {Milliseconds{101}});
   CHECK_FALSE(memory.taken_over("hb2"));
+}
+
+TEST_CASE("heartbeat: a node is fenced with ha.cf's own devices, one after the other, and only what succeeded is proof") {
+  Node node("stonith_host hb2 works not ours\nstonith_host HB1 broken a b\nstonith works /etc/ha.d/power\n");
+  CHECK_FALSE(node.fenced_since({}));
+  CHECK(node.fenced().ok());
+  CHECK(node.resets() == "-t broken -p a b -T reset hb2\n-t works -F /etc/ha.d/power -T reset hb2\n");
+  CHECK(node.fenced_since({}));
+  CHECK_FALSE(node.fenced_since({Milliseconds{std::numeric_limits<std::int64_t>::max() / 4}}));  // its last word came after it
+}
+
+TEST_CASE("heartbeat: what can't fence says so, and proves nothing") {
+  Node broken("stonith_host * broken a\n");
+  const Outcome outcome = broken.fenced();
+  REQUIRE_FALSE(outcome.ok());
+  CHECK(outcome.error().find("stonith -t broken -T reset hb2") != std::string::npos);
+  CHECK_FALSE(broken.fenced_since({}));
+  Node others("stonith_host hb2 works a\n");
+  CHECK(others.fenced().error().find("no STONITH device for this node") != std::string::npos);
+  Node none("");
+  CHECK(none.fenced().error().find("no STONITH") != std::string::npos);
 }
