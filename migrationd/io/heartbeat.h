@@ -24,8 +24,8 @@ struct HeartbeatSettings {
   std::string directory = "/etc/ha.d";
   std::string pid_file = "/run/heartbeat.pid";
   std::string cl_status = "cl_status";  ///< the program
-  std::string stonith = "stonith";      ///< the program
   std::string proc = "/proc";
+  std::string stonith = "stonith";      ///< the program
 };
 
 /// From whom Heartbeat took over because they were dead, until they are seen back. No clock is read and nothing is asked.

@@ -39,7 +39,8 @@ struct Node {
     tests::write_file(scratch / "stonith", "#!/bin/sh\necho \"$*\" >> " + (scratch / "resets") + "\n[ \"$2\" = works ]\n");
     ::chmod((scratch / "stonith").c_str(), 0755);
     shows("active");
-    cluster.emplace(loop, HeartbeatSettings{"hb1", scratch.path(), scratch / "pid", scratch / "cl_status", scratch / "stonith"}, log);
+    cluster.emplace(loop, HeartbeatSettings{"hb1", scratch.path(), scratch / "pid", scratch / "cl_status", "/proc",
+                                           scratch / "stonith"}, log);
     bool known = false;
     cluster->start([&](const auto&) { known = true; });
     while (!known) loop.run_one();
