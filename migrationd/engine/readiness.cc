@@ -83,7 +83,8 @@ void Engine::ask_again(std::uint64_t number) {
 
 void Engine::ready_answered(const NodeName& from, const wire::Ready& answer) {
   const auto found = questions_.find(answer.question);
-  if (found == questions_.end() || found->second.node != from) return;
+  const bool asked = found != questions_.end() && found->second.timer != 0;  // not only about to be
+  if (!asked || found->second.node != from) return;
   if (!answer.ready) {  // asked again as long as there's time: what is in the way may be over soon
     found->second.why_not = from + " can't take it: " + answer.why;
     return;

@@ -33,6 +33,8 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   std::vector<Record> written;
   std::vector<std::string> alarms;
   Callback<MigrationEnd> migration;
+  bool hold_departures = false;  ///< the hypervisor is asked what leaves, and does not answer yet
+  std::vector<Callback<Result<Departure>>> departures;
   HypervisorListener* hypervisor_listener = nullptr;
   PeerListener* peer_listener = nullptr;
   handoff::Cluster known{"n1", "installation-1", 4, {"n2"}};
@@ -69,7 +71,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   std::optional<std::uint64_t> free_memory_kib() const override { return std::nullopt; }
   std::uint64_t memory_need_kib(const std::string&) const override { return 0; }
   void departure(const DomainUuid&, const MigrateOrder&, Callback<Result<Departure>> done) override {
-    done(Departure{"<domain/>", {}});
+    hold_departures ? departures.push_back(std::move(done)) : done(Departure{"<domain/>", {}});
   }
   void check(const Departure&, Callback<Result<std::string>>) override {}
   // Peers

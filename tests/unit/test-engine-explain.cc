@@ -87,6 +87,26 @@ TEST_CASE("engine explain: the destination is asked what a stop would ask it, an
   }
 }
 
+TEST_CASE("engine ready: an answer that comes before its question counts for nothing") {
+  Stage stage;
+  stage.here = Here::running;
+  stage.healthy = true;
+  auto engine = engine_with(stage, Phase::held);
+  stage.sent.clear();
+  stage.hold_departures = true;
+  std::optional<Outcome> said;
+  engine->ask_whether_ready(uuid, "n2", [&](Outcome ready) { said = ready; });
+  REQUIRE(stage.departures.size() == 1);
+  for (std::uint64_t number = 0; number < 10; ++number) {
+    stage.peer_listener->received("n2", "installation-2", wire::Ready{number, true, ""});
+  }
+  CHECK_FALSE(said);
+  stage.departures[0](Departure{"<domain/>", {}});
+  CHECK_FALSE(said);
+  REQUIRE(stage.sent.size() == 1);
+  CHECK(std::holds_alternative<wire::AskReady>(stage.sent[0].second));
+}
+
 TEST_CASE("engine explain: who is no other node of the cluster is not asked") {
   Stage stage;
   auto engine = engine_with(stage, Phase::held);
