@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A daemon is fed an event, its record is written, its actions are carried out; and what feeds it in an
-// ordinary life. What goes wrong is in faults.cc.
+// ordinary life. What goes wrong is in faults.cc, the rules in rules.cc.
 #include "tests/model/moves.h"
 
 #include <algorithm>

@@ -23,6 +23,9 @@ enum class Instance : std::uint8_t {
   copy,      ///< a complete copy that never executed here
 };
 
+/// Whether there is an image of the guest that executes or could.
+inline bool alive(Instance i) { return i == Instance::running || i == Instance::stopped || i == Instance::copy; }
+
 /// What a node's engine or hypervisor has still to do; bits.
 enum Pending : std::uint16_t {
   boot = 1,
