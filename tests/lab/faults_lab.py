@@ -6,6 +6,8 @@ import contextlib
 
 from handoff_lab import check, linked, log_of, on, one_writer, standby, wait_settled, wait_until, where
 
+from migrationd_lab import pacemaker  # after handoff_lab, which finds it
+
 __all__ = ["ready_count", "daemon_killed", "daemon_again", "libvirtd_killed", "libvirtd_again", "slow", "migrating",
            "arrives", "boot_id_of", "unharmed", "restarted_once", "back_to_normal", "said_since", "since", "meta",
            "op_timeout", "nodes_online", "move_to", "move_over", "moves_in_spite_of", "stays_well_in_spite_of"]
@@ -130,9 +132,10 @@ def back_to_normal(lab):
 
 
 def nodes_online(lab, timeout=90):
-    """Until every node is a member again."""
-    wait_until(lambda: (now := lab.cluster()) and set(now["online"]) == {n.name for n in lab.nodes}, timeout,
-               "all nodes online")
+    """Until every node is on, and a member in the eyes of each: who was just killed is still one in the others'."""
+    all_of_them = {n.name for n in lab.nodes}
+    wait_until(lambda: all(n.on and (now := pacemaker.state(n)) and set(now["online"]) == all_of_them for n in lab.nodes),
+               timeout, "all nodes online")
 
 
 def meta(lab, name, value, vm="vm1"):

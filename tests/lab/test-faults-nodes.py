@@ -11,7 +11,8 @@ from faults_lab import (arrives, back_to_normal, boot_id_of, migrating, move_ove
 from handoff_lab import add_vm, on, run, standby, up, wait_until, where
 
 lab = None
-CUT = 0.3  # seconds; shorter than Corosync's patience: no split
+CUT = 0.2  # seconds; shorter than Corosync's patience: no split
+BETWEEN = 2  # seconds, in which Corosync's token goes round again
 
 
 def case_first_start():
@@ -22,14 +23,11 @@ def case_first_start():
 
 
 def flickers(source, destination):
-    for _ in range(2):
-        for pair in ((source, destination), (destination, source)):
-            lab.cut(*(n.name for n in pair), one_way=True)
-            time.sleep(CUT)
-            lab.heal(*(n.name for n in pair), one_way=True)
-    lab.cut(source.name, destination.name)
-    time.sleep(CUT)
-    lab.heal(source.name, destination.name)
+    for pair, one_way in (((source, destination), True), ((destination, source), True), ((source, destination), False)):
+        lab.cut(*(n.name for n in pair), one_way=one_way)
+        time.sleep(CUT)
+        lab.heal(*(n.name for n in pair), one_way=one_way)
+        time.sleep(BETWEEN)
 
 
 def case_link_cut_for_a_moment_during_a_migration():

@@ -5,7 +5,7 @@
 import concurrent.futures
 import sys
 
-from handoff_lab import check, kept_live, log_of, measured, one_writer, run, where
+from handoff_lab import check, kept_live, log_of, measured, one_writer, run, wait_until, where
 from heartbeat_lab import AGENT, standby, takeover, up_with_vm1, wait_here, word
 
 lab = None
@@ -49,7 +49,7 @@ def case_with_both_stopping_it_is_stopped_at_once():
     check("node2 can't take it: Heartbeat" in log_of(one), "node1 did not say why it is not offered")
     for node in lab.nodes:
         node.service("start", "heartbeat")
-    wait_here(one)
+    wait_here(lab, one)
     lab.guest("vm1").wait_up(60)
 
 
