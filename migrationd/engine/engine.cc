@@ -16,6 +16,7 @@ namespace {
 /// Proofs are looked for this often, and offers judged anew at every so many of it.
 constexpr Milliseconds tick_every = 1s;
 constexpr unsigned judge_every_ticks = 5;
+constexpr unsigned look_for_missing_every_ticks = 20;
 }  // namespace
 
 Engine::Engine(World& world, handoff::Cluster cluster, PolicyReader read_policy, std::vector<Record> records,
@@ -53,6 +54,12 @@ void Engine::tick() {
   look_for_proofs();
   clean_up_proven_starts();
   if (++ticks_ % judge_every_ticks == 0) judge_offers();
+  if (ticks_ % look_for_missing_every_ticks == 0) {
+    // Heartbeat is not asked unless somebody wants to know: who died would stay a member in the status.
+    for (const NodeName& node : cluster_.others) {
+      if (!world_.peers.linked(node)) world_.cluster.member(node);
+    }
+  }
 }
 
 Policy Engine::policy_of(const std::map<std::string, std::string>& parameters) const {
@@ -160,14 +167,7 @@ struct Engine::FromPeer {
     e.promises_.erase(m.domain);  // its holder keeps it
     e.runner(m.domain, m.name).feed(event::Note{handoff::Holder{from, installation, m.epoch}});
   }
-  void operator()(const wire::AskReady& m) {
-    // Also when it was started here by hand: a domain that runs twice is never offered.
-    if (e.world_.hypervisor.look(m.domain).here == handoff::Here::running) {
-      e.world_.peers.send(from, wire::Ready{m.question, false, "it runs there, too"});
-      return;
-    }
-    e.answer_ready(from, m);
-  }
+  void operator()(const wire::AskReady& m) { e.answer_ready(from, m); }
   void operator()(const wire::Ready& m) { e.ready_answered(from, m); }
   void operator()(const wire::Farewell&) {
     if (e.stood_still()) {

@@ -134,7 +134,6 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   bool refused_for_memory(const Pending& pending);
   void begin_stop(Pending& pending);
   void begin_push(Pending& pending);
-  void begin_fetch(Pending& pending);
   void mean_stop(handoff::Token token);
   bool wait_for_hypervisor(Pending& pending);
   void real_stop(Pending& pending, const std::string& reason);
@@ -174,6 +173,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
 
   // offers, judged again
   void judge_offers();
+  OfferQuestion offer_question(const DomainRunner& runner) const;
 
   World& world_;
   handoff::Cluster cluster_;
@@ -194,6 +194,11 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   };
   /// What was started on the assumption that a node is absent because it is no member.
   std::multimap<NodeName, Assumption> assumed_absent_;
+  struct OfferedTo {
+    NodeName node;
+    std::string boot_id;  ///< of the node's boot then
+  };
+  std::map<DomainUuid, OfferedTo> offered_to_;  ///< the last offer of each, since this engine began
   std::map<NodeName, Instant> last_word_;      ///< when a node was last heard or seen as member
   Instant begun_;                              ///< when this engine began
   struct Question {

@@ -88,10 +88,10 @@ OrderId Engine::order(Order order, Callback<OrderReply> reply) {
   runner->remark(std::string(word(pending.order.kind)) + " asked for by the cluster manager");
   if (!pending.order.complaint.empty()) runner->remark("stopped all the same: " + pending.order.complaint);
   switch (pending.order.kind) {
-    case Order::Kind::start: begin_start(pending); break;
+    case Order::Kind::start:
+    case Order::Kind::migrate_from: begin_start(pending); break;
     case Order::Kind::stop: begin_stop(pending); break;
     case Order::Kind::migrate_to: begin_push(pending); break;
-    case Order::Kind::migrate_from: begin_fetch(pending); break;
     case Order::Kind::monitor:
     case Order::Kind::reload: break;
   }
@@ -211,12 +211,8 @@ bool Engine::refused_for_memory(const Pending& pending) {
   return true;
 }
 
+/// Also migrate_from's: the domain is here, or is fetched; a push that failed is made good by a pull.
 void Engine::begin_start(Pending& pending) {
-  if (!refused_for_memory(pending)) find(pending.uuid)->feed(event::Start{pending.token});
-}
-
-/// The domain is here, or is fetched: a push that failed is made good by a pull.
-void Engine::begin_fetch(Pending& pending) {
   if (!refused_for_memory(pending)) find(pending.uuid)->feed(event::Start{pending.token});
 }
 

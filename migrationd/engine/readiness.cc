@@ -122,8 +122,9 @@ std::uint64_t Engine::promised_memory_kib(const DomainUuid& except) const {
 
 std::string Engine::no_room(const DomainUuid& uuid, std::uint64_t need_kib) const {
   const std::optional<std::uint64_t> free = world_.hypervisor.free_memory_kib();
+  if (!free || need_kib == 0) return "";
   const std::uint64_t promised = promised_memory_kib(uuid);
-  if (!free || need_kib == 0 || need_kib + promised <= *free) return "";
+  if (need_kib + promised <= *free) return "";
   return "the domain needs " + std::to_string(need_kib / 1024) + " MiB and " + std::to_string(*free / 1024) +
          " MiB are free, of which " + std::to_string(promised / 1024) + " MiB are promised to others";
 }
@@ -134,6 +135,8 @@ void Engine::answer_ready(const NodeName& from, const wire::AskReady& question) 
     if (!why_not.empty() && !only_asked) promises_.erase(uuid);
     world_.peers.send(from, wire::Ready{number, why_not.empty(), why_not.empty() ? doubt : why_not});
   };
+  // Also when it was started here by hand: a domain that runs twice is never offered.
+  if (world_.hypervisor.look(question.domain).here == Here::running) return answer("it runs there, too");
   if (leaving_) return answer("its daemon is being stopped");
   if (!hypervisor_usable_) return answer("its hypervisor does not answer");
   if (const DomainRunner* runner = find(question.domain)) {

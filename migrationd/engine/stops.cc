@@ -123,6 +123,7 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
       return;
     case Intent::keep:
       pending.parted = "kept running: " + intent.reason;
+      offered_to_.erase(pending.uuid);
       runner.feed(event::Stop{token, StopMeaning::offer, stands});
       return;
     case Intent::offer:
@@ -144,6 +145,7 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
     if (wait_for_hypervisor(waiting)) return;
     if (intent.intent == Intent::offer) {
       waiting.parted = "offered to " + intent.to + ": " + intent.reason;
+      offered_to_[waiting.uuid] = {intent.to, world_.peers.boot_id(intent.to)};
       one.feed(event::Stop{token, StopMeaning::offer, stands});
       return;
     }
@@ -165,11 +167,29 @@ void Engine::rejudge_stop(handoff::Token token) {
   world_.clock.schedule(0ms, [this, token] { mean_stop(token); });
 }
 
+OfferQuestion Engine::offer_question(const DomainRunner& runner) const {
+  OfferQuestion question{question_of(runner), {}, {}, {}};
+  for (const NodeName& node : cluster_.others) {
+    if (!world_.peers.linked(node)) (farewells_.contains(node) ? question.left : question.silent).insert(node);
+  }
+  const auto offered = offered_to_.find(runner.record().uuid);
+  if (offered != offered_to_.end()) {
+    const auto& [node, boot_id] = offered->second;
+    if (!boot_id.empty() && world_.peers.linked(node) && world_.peers.boot_id(node) != boot_id) question.rebooted = {node};
+  }
+  return question;
+}
+
 void Engine::judge_offers() {
   for (auto& [uuid, runner] : runners_) {
-    if (runner->state().phase != Phase::offered) continue;
+    const handoff::State& state = runner->state();
+    const OfferQuestion question = offer_question(*runner);
+    // A job to a node that is not there any more can stall until its time is up.
+    const bool stalls = state.phase == Phase::moving && !state.from_held &&
+                        (!world_.peers.linked(state.peer) || question.rebooted.contains(state.peer));
+    if (state.phase != Phase::offered && !stalls) continue;
     const DomainUuid id = uuid;
-    world_.cluster.judge_offer(question_of(*runner), alive<OfferJudgement>([this, id](OfferJudgement judged) {
+    world_.cluster.judge_offer(question, alive<OfferJudgement>([this, id](OfferJudgement judged) {
       DomainRunner* one = find(id);
       if (one == nullptr || judged.judgement == handoff::Judgement::stands) return;
       one->feed(event::Judged{judged.judgement, judged.reason});

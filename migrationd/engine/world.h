@@ -177,7 +177,14 @@ struct StopQuestion {
   DomainUuid uuid;
 };
 
-/// A standing offer, looked at again.
+/// A standing offer, looked at again, and how the other nodes are.
+struct OfferQuestion {
+  StopQuestion stop;
+  std::set<NodeName> silent;    ///< no link, and nothing says why
+  std::set<NodeName> left;      ///< no link, and their daemons' last word was a farewell
+  std::set<NodeName> rebooted;  ///< linked, and rebooted since it was offered to them
+};
+
 struct OfferJudgement {
   handoff::Judgement judgement = handoff::Judgement::stands;
   std::string reason;
@@ -210,7 +217,7 @@ class ClusterManager {
   /// What a stop of the resource here, now, means. Never fails: unsure is `stop` with the reason.
   virtual void intent_of_stop(const StopQuestion& question, Callback<StopIntent> done) = 0;
   /// What the cluster manager plans now with a domain that stands offered here.
-  virtual void judge_offer(const StopQuestion& question, Callback<OfferJudgement> done) = 0;
+  virtual void judge_offer(const OfferQuestion& question, Callback<OfferJudgement> done) = 0;
   /// The operation history of a start that failed for want of proof is cleaned up (crm_resource --cleanup).
   virtual void clean_up(const std::string& resource, Callback<Outcome> done) = 0;
 };

@@ -87,7 +87,7 @@ struct State {
   std::map<NodeName, Attempt> last;   ///< the last attempt seen of each claimer
   NodeName peer;                      ///< moving, given: who gets it
   Attempt serving;                    ///< moving, given: the peer's attempt
-  bool from_held = false;             ///< moving: back to held when the job fails (a push), not to offered
+  bool from_held = false;             ///< moving: back to held when the job fails (a push, or taken back meanwhile), not to offered
   bool invited = false;               ///< claim, withdrawn: asked by a holder's push; never boots
   std::set<NodeName> asked;           ///< claim, withdrawn: the nodes whose word is needed
   Due due = Due::nothing;             ///< held: not known to execute yet

@@ -168,6 +168,14 @@ void Stepper::on(const event::Deadline&) {
 }
 
 void Stepper::on(const event::Judged& e) {
+  if (s_.phase == Phase::moving && !s_.from_held && e.judgement == Judgement::take_back) {
+    say("taken back, and so the migration to " + s_.peer + " aborted: " + e.why);
+    s_.from_held = true;
+    best_effort();  // forgotten, it is offered again at the job's end, and judged again
+    if (!s_.aborting) act(action::AbortJob{});
+    s_.aborting = true;
+    return;
+  }
   if (s_.phase != Phase::offered) return;
   switch (e.judgement) {
     case Judgement::stands:

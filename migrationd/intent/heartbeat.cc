@@ -21,6 +21,10 @@ const char* move_in_words(HeartbeatCause cause) {
   return nullptr;
 }
 
+/// The domain runs on meanwhile, so there is no haste. After a cut the peer, which waits for this node's fencing to start
+/// the domain, asks for it at once: it shall not be shot in return.
+constexpr Milliseconds missed_long_enough{10'000};
+
 }  // namespace
 
 Decision decide_heartbeat(const HeartbeatStop& stop) {
@@ -37,10 +41,22 @@ Decision decide_heartbeat(const HeartbeatStop& stop) {
 
 Judged judge_heartbeat_offer(const HeartbeatOffer& offer) {
   if (offer.peer.empty()) return {Judgement::stands, "there is no other node that could have been fenced"};
+  if (offer.peer_left) {
+    const std::string why = offer.peer + " has shut down while it was to fetch the domain";
+    if (!offer.heartbeat_here) return {Judgement::real_stop, why + ", and Heartbeat does not run here"};
+    return {Judgement::take_back, why};
+  }
   if (!offer.heartbeat_here) return {Judgement::stands, "Heartbeat does not run here: " + offer.peer + " fetches it, or its time ends"};
+  // Heartbeat, here, ended the move when the peer went down, and the peer's knows nothing of it.
+  if (offer.peer_rebooted) return {Judgement::take_back, offer.peer + " went down while it was to fetch the domain"};
   if (offer.peer_member) return {Judgement::stands, offer.peer + " is there to fetch it"};
-  if (!offer.peer_fenced) return {Judgement::stands, offer.peer + " is silent, which proves nothing"};
+  if (!offer.peer_down) return {Judgement::stands, offer.peer + " is silent, which proves nothing"};
   return {Judgement::take_back, offer.peer + " was fenced while it was to fetch the domain"};
+}
+
+bool must_fence(const HeartbeatOffer& offer) {
+  const bool nobody_comes = offer.heartbeat_here && !offer.peer_member && !offer.peer_down && !offer.peer_left;
+  return nobody_comes && offer.stonith && offer.peer_missed >= missed_long_enough;
 }
 
 }  // namespace migrationd::intent

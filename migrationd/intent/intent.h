@@ -28,6 +28,7 @@
 #include <string>
 #include <vector>
 
+#include "migrationd/base/clock.h"
 #include "migrationd/intent/facts.h"
 #include "migrationd/intent/plan.h"
 
@@ -83,14 +84,22 @@ Decision decide_heartbeat(const HeartbeatStop& stop);
 
 struct HeartbeatOffer {
   NodeName peer;                ///< who was to fetch it; empty: there is no other node
-  bool heartbeat_here = false;  ///< Heartbeat runs on this node
-  bool peer_fenced = false;     ///< Heartbeat took over from the peer after its STONITH, and it was not back since
-  bool peer_member = false;
+  bool heartbeat_here = false;  ///< Heartbeat runs on this node and is not being stopped
+  bool stonith = false;         ///< ha.cf configures it
+  bool peer_member = false;     ///< or linked, with no reason to ask Heartbeat
+  bool peer_down = false;       ///< fenced, or Heartbeat, which has STONITH, took over from it; and it was not back since
+  bool peer_left = false;       ///< its daemon said farewell: nothing runs there
+  bool peer_rebooted = false;   ///< since the offer was made; it is back
+  Milliseconds peer_missed{0};  ///< for how long it was neither a member nor linked
 };
 
 /// Judges a standing offer again: Heartbeat, whose peer dies in the middle of a move, believes that this node still has what
 /// it stopped, and starts nothing. Silence alone takes no offer back.
 Judged judge_heartbeat_offer(const HeartbeatOffer& offer);
+
+/// Whether the peer must be fenced for the offer's sake: Heartbeat does not fence a dead peer that it thinks gave up its
+/// resources, and without that nobody fetches the domain and nobody may take it back.
+bool must_fence(const HeartbeatOffer& offer);
 
 const char* to_string(Intent intent);
 const char* to_string(Judgement judgement);

@@ -37,7 +37,7 @@ void ConfiguredNodes::intent_of_stop(const engine::StopQuestion&, engine::Callba
   });
 }
 
-void ConfiguredNodes::judge_offer(const engine::StopQuestion&, engine::Callback<engine::OfferJudgement> done) {
+void ConfiguredNodes::judge_offer(const engine::OfferQuestion&, engine::Callback<engine::OfferJudgement> done) {
   boost::asio::post(loop_, [done] { done({handoff::Judgement::stands, ""}); });
 }
 

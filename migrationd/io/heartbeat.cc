@@ -12,6 +12,7 @@
 #include <boost/asio/post.hpp>
 
 #include "migrationd/intent/intent.h"
+#include "migrationd/io/engine-words.h"
 #include "migrationd/io/heartbeat-process.h"
 #include "migrationd/io/process.h"
 #include "migrationd/wire/local-message.h"
@@ -32,7 +33,7 @@ std::string text_of(const std::string& path) {
   return text.str();
 }
 
-Instant now() {
+Instant boot_clock() {
   timespec boot{};
   clock_gettime(CLOCK_BOOTTIME, &boot);
   return {Milliseconds{boot.tv_sec * 1000 + boot.tv_nsec / 1'000'000}};
@@ -50,35 +51,17 @@ intent::HeartbeatCause cause_of(int cause) {
   return intent::HeartbeatCause::none;
 }
 
-engine::StopIntent in_engine_words(const intent::Decision& decision) {
-  engine::Intent intent = engine::Intent::stop;
-  switch (decision.intent) {
-    case intent::Intent::stop: intent = engine::Intent::stop; break;
-    case intent::Intent::push: intent = engine::Intent::push; break;
-    case intent::Intent::offer: intent = engine::Intent::offer; break;
-    case intent::Intent::keep: intent = engine::Intent::keep; break;
-  }
-  return {intent, decision.to, decision.reason, decision.short_offer};
-}
-
-handoff::Judgement in_engine_words(intent::Judgement judgement) {
-  switch (judgement) {
-    case intent::Judgement::stands: return handoff::Judgement::stands;
-    case intent::Judgement::real_stop: return handoff::Judgement::real_stop;
-    case intent::Judgement::take_back: return handoff::Judgement::take_back;
-  }
-  return handoff::Judgement::stands;
-}
-
 }  // namespace
 
-void TakeOverMemory::seen_as_member(const NodeName& node, Instant asked) {
-  const auto found = taken_.find(node);
-  if (found != taken_.end() && asked > found->second) taken_.erase(found);
+void DownMemory::seen_as_member(const NodeName& node, Instant asked) {
+  const auto found = down_.find(node);
+  if (found != down_.end() && asked > found->second) down_.erase(found);
 }
 
 HeartbeatCluster::HeartbeatCluster(boost::asio::io_context& loop, HeartbeatSettings settings, engine::Log& log)
-    : loop_(loop), settings_(std::move(settings)), log_(log) {}
+    : loop_(loop), settings_(std::move(settings)), log_(log) {
+  if (!settings_.now) settings_.now = boot_clock;
+}
 
 HeartbeatCluster::~HeartbeatCluster() { stop(); }
 
@@ -153,14 +136,14 @@ void HeartbeatCluster::ask_now(const NodeName& node, std::function<void()> done)
   if (done) status.waiting.push_back(std::move(done));
   if (std::exchange(status.asking, true)) return;
   run_process(loop_.get_executor(), {{settings_.cl_status, "nodestatus", node}, {}, query_limit},
-              [this, weak = std::weak_ptr<int>(life_), node, began = now()](Result<ProcessEnd> end) {
+              [this, weak = std::weak_ptr<int>(life_), node, began = settings_.now()](Result<ProcessEnd> end) {
                 if (!weak.lock()) return;
                 Status& one = status_[node];
                 one.asking = false;
                 one.asked = std::chrono::steady_clock::now();
                 const bool member = end.ok() && end.value().exit_status == 0 &&
                                     (end.value().out.starts_with("active") || end.value().out.starts_with("up"));
-                if (member) taken_over_.seen_as_member(node, began);
+                if (member) down_.seen_as_member(node, began);
                 const bool changed = std::exchange(one.member, member) != member;
                 for (const auto& call : std::exchange(one.waiting, {})) call();
                 if (changed && listener_ != nullptr) listener_->members_changed();
@@ -189,7 +172,7 @@ void HeartbeatCluster::taken_over_from(const NodeName& node) {
                "Heartbeat takes over from " + node + ", but ha.cf configures no STONITH: that proves nothing");
     return;
   }
-  taken_over_.taken_over(node, now());
+  down_.went_down(node, settings_.now());
   status_[node].member = false;
   if (listener_ != nullptr) listener_->members_changed();
 }
@@ -235,7 +218,8 @@ void HeartbeatCluster::fence(const NodeName& node, std::size_t first, const std:
                 if (!weak.lock()) return;
                 if (end.ok() && end.value().exit_status == 0) {
                   log_.write(engine::Log::Level::notice, "", node + " was fenced with " + type);
-                  fenced_[node] = now();
+                  fenced_[node] = settings_.now();
+                  down_.went_down(node, fenced_[node]);
                   status_[node].member = false;
                   done(Done{});
                   if (listener_ != nullptr) listener_->members_changed();
@@ -261,18 +245,41 @@ void HeartbeatCluster::intent_of_stop(const engine::StopQuestion& question,
   boost::asio::post(loop_, [done, meant] { done(meant); });
 }
 
-void HeartbeatCluster::judge_offer(const engine::StopQuestion&, engine::Callback<engine::OfferJudgement> done) {
+void HeartbeatCluster::judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) {
   const NodeName other = peer();
-  const auto judge = [this, other, done = std::move(done)] {
-    const intent::Judged judged =
-        intent::judge_heartbeat_offer({other, active_here(), taken_over_.taken_over(other), status_[other].member});
-    done({in_engine_words(judged.judgement), judged.reason});
-  };
-  // Membership matters only against a take-over; asking for it is dear. What was known at the take-over may be long past.
-  if (taken_over_.taken_over(other)) return ask_now(other, judge);
+  const bool linked = !question.left.contains(other) && !question.silent.contains(other);
+  const auto judge = [this, other, question, done = std::move(done)] { done(judge_peer(other, question)); };
+  // Asking Heartbeat is dear. What was known when the peer went down may be long past.
+  if (!linked || down_.is_down(other)) return ask_now(other, judge);
   boost::asio::post(loop_, [weak = std::weak_ptr<int>(life_), judge] {
     if (weak.lock()) judge();
   });
+}
+
+engine::OfferJudgement HeartbeatCluster::judge_peer(const NodeName& other, const engine::OfferQuestion& question) {
+  const bool linked = !question.left.contains(other) && !question.silent.contains(other);
+  intent::HeartbeatOffer offer;
+  offer.peer = other;
+  offer.heartbeat_here = active_here() && !heartbeat_stops(settings_.proc);
+  offer.stonith = !cf_.stonith.empty();
+  offer.peer_down = down_.is_down(other);
+  offer.peer_member = (linked && !offer.peer_down) || status_[other].member;
+  offer.peer_left = question.left.contains(other);
+  offer.peer_rebooted = question.rebooted.contains(other);
+  if (offer.peer_member) {
+    missed_since_.erase(other);
+  } else {
+    offer.peer_missed = settings_.now() - missed_since_.try_emplace(other, settings_.now()).first->second;
+  }
+  if (must_fence(offer) && being_fenced_.insert(other).second) {
+    request_fencing(other, "it was to fetch a domain that is offered here, and is dead for Heartbeat, which does not fence it",
+                    [this, other](Outcome outcome) {
+                      being_fenced_.erase(other);
+                      missed_since_.erase(other);  // a failed one is tried again
+                      if (!outcome.ok()) log_.write(engine::Log::Level::warning, "", other + " can't be fenced: " + outcome.error());
+                    });
+  }
+  return in_engine_words(intent::judge_heartbeat_offer(offer));
 }
 
 void HeartbeatCluster::clean_up(const std::string&, engine::Callback<Outcome> done) {

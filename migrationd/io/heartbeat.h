@@ -26,18 +26,19 @@ struct HeartbeatSettings {
   std::string cl_status = "cl_status";  ///< the program
   std::string proc = "/proc";
   std::string stonith = "stonith";      ///< the program
+  std::function<Instant()> now;         ///< the boot clock, when empty
 };
 
-/// From whom Heartbeat took over because they were dead, until they are seen back. No clock is read and nothing is asked.
-class TakeOverMemory {
+/// Who is down: Heartbeat took over from it, or it was fenced, until it is seen back. No clock is read and nothing is asked.
+class DownMemory {
  public:
-  void taken_over(const NodeName& node, Instant at) { taken_[node] = at; }
-  /// Heartbeat was asked at `asked` and showed `node` as member: a take-over before that is past.
+  void went_down(const NodeName& node, Instant at) { down_[node] = at; }
+  /// Heartbeat was asked at `asked` and showed `node` as member: what was before that is past.
   void seen_as_member(const NodeName& node, Instant asked);
-  bool taken_over(const NodeName& node) const { return taken_.contains(node); }
+  bool is_down(const NodeName& node) const { return down_.contains(node); }
 
  private:
-  std::map<NodeName, Instant> taken_;
+  std::map<NodeName, Instant> down_;
 };
 
 class HeartbeatCluster : public ClusterSource {
@@ -61,7 +62,7 @@ class HeartbeatCluster : public ClusterSource {
   void fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) override;
   void request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) override;
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
-  void judge_offer(const engine::StopQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
+  void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
 
  private:
@@ -77,6 +78,8 @@ class HeartbeatCluster : public ClusterSource {
   /// Asks it in any case; `done` when status_ is of now.
   void ask_now(const NodeName& node, std::function<void()> done) const;
   NodeName peer() const;
+  /// Heartbeat was just asked about `other`, unless that is linked and was not down.
+  engine::OfferJudgement judge_peer(const NodeName& other, const engine::OfferQuestion& question);
   /// Resets `node` with the devices of ha.cf from the `first` on, until one of them has done it.
   void fence(const NodeName& node, std::size_t first, const std::string& troubles, engine::Callback<Outcome> done);
   std::vector<HaresourcesLine> haresources() const;
@@ -89,8 +92,10 @@ class HeartbeatCluster : public ClusterSource {
   HaCf cf_;
   std::string read_;  ///< the text of ha.cf that cf_ was made from
   mutable std::map<NodeName, Status> status_;
-  mutable TakeOverMemory taken_over_;
-  std::map<NodeName, Instant> fenced_;  ///< when a reset that we asked for was done
+  mutable DownMemory down_;
+  std::map<NodeName, Instant> fenced_;        ///< when a reset that we asked for was done
+  std::map<NodeName, Instant> missed_since_;  ///< a peer that is to fetch something and is neither member nor linked
+  std::set<NodeName> being_fenced_;           ///< for an offer's sake
   std::unique_ptr<boost::asio::steady_timer> timer_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
 };

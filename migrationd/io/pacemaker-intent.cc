@@ -7,6 +7,7 @@
 #include <pugixml.hpp>
 
 #include "migrationd/io/crm-simulate.h"
+#include "migrationd/io/engine-words.h"
 #include "migrationd/io/pacemaker.h"
 
 namespace migrationd::io {
@@ -15,25 +16,6 @@ namespace {
 
 /// The asker gives up after 8 s.
 constexpr Milliseconds staying_limit{5'000};
-
-engine::Intent in_engine_words(intent::Intent intent) {
-  switch (intent) {
-    case intent::Intent::stop: return engine::Intent::stop;
-    case intent::Intent::push: return engine::Intent::push;
-    case intent::Intent::offer: return engine::Intent::offer;
-    case intent::Intent::keep: return engine::Intent::keep;
-  }
-  return engine::Intent::stop;
-}
-
-handoff::Judgement in_engine_words(intent::Judgement judgement) {
-  switch (judgement) {
-    case intent::Judgement::stands: return handoff::Judgement::stands;
-    case intent::Judgement::real_stop: return handoff::Judgement::real_stop;
-    case intent::Judgement::take_back: return handoff::Judgement::take_back;
-  }
-  return handoff::Judgement::stands;
-}
 
 SchedulerQuestion about(const engine::StopQuestion& question, const PacemakerSettings& settings) {
   SchedulerQuestion asked;
@@ -56,7 +38,7 @@ void PacemakerCluster::intent_of_stop(const engine::StopQuestion& question, engi
   explain_stop(loop_.get_executor(), about(question, settings_),
                [weak = std::weak_ptr<int>(life_), done](const intent::Decision& decision) {
                  if (!weak.lock()) return;
-                 done({in_engine_words(decision.intent), decision.to, decision.reason, decision.short_offer});
+                 done(in_engine_words(decision));
                });
 }
 
@@ -100,7 +82,7 @@ void PacemakerCluster::staying(engine::Callback<Outcome> done) {
   });
 }
 
-void PacemakerCluster::judge_offer(const engine::StopQuestion& question,
+void PacemakerCluster::judge_offer(const engine::OfferQuestion& question,
                                    engine::Callback<engine::OfferJudgement> done) {
   if (!active_here()) {
     boost::asio::post(loop_, [done] {
@@ -108,13 +90,13 @@ void PacemakerCluster::judge_offer(const engine::StopQuestion& question,
     });
     return;
   }
-  io::judge_offer(loop_.get_executor(), about(question, settings_),
+  io::judge_offer(loop_.get_executor(), about(question.stop, settings_),
                   [weak = std::weak_ptr<int>(life_), done](const Result<intent::Judged>& judged) {
                     if (!weak.lock()) return;
                     if (!judged.ok()) {
                       done({handoff::Judgement::stands, judged.error()});
                     } else {
-                      done({in_engine_words(judged.value().judgement), judged.value().reason});
+                      done(in_engine_words(judged.value()));
                     }
                   });
 }

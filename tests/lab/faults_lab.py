@@ -10,7 +10,7 @@ from migrationd_lab import pacemaker  # after handoff_lab, which finds it
 
 __all__ = ["ready_count", "daemon_killed", "daemon_again", "libvirtd_killed", "libvirtd_again", "slow", "migrating",
            "arrives", "boot_id_of", "unharmed", "restarted_once", "back_to_normal", "said_since", "since", "meta",
-           "op_timeout", "nodes_online", "move_to", "move_over", "moves_in_spite_of", "stays_well_in_spite_of"]
+           "op_timeout", "nodes_online", "move_to", "move_over", "struck", "moves_in_spite_of", "stays_well_in_spite_of"]
 
 
 def since(node):
@@ -162,15 +162,21 @@ def move_over(lab):
     wait_settled(lab)
 
 
-def moves_in_spite_of(lab, blow):
-    """The cluster empties the guest's node; when memory has crossed the wire, blow(source, destination) is struck. The
-    guest arrives all the same, unharmed."""
-    source, destination = on(lab)
+def struck(lab, source, destination, leave, blow):
+    """leave() makes the guest leave its node; when memory has crossed the wire, blow(source, destination) is struck.
+    Returns the guest's boot id of before."""
     before = boot_id_of(lab)
     with slow(lab, source):
-        standby(lab, source)
+        leave()
         migrating(source)
         blow(source, destination)
+    return before
+
+
+def moves_in_spite_of(lab, blow):
+    """The cluster empties the guest's node. It arrives in spite of blow(source, destination), unharmed."""
+    source, destination = on(lab)
+    before = struck(lab, source, destination, lambda: standby(lab, source), blow)
     arrives(lab, destination)
     back_to_normal(lab)
     unharmed(lab, before)
@@ -179,10 +185,6 @@ def moves_in_spite_of(lab, blow):
 def stays_well_in_spite_of(lab, blow):
     """As moves_in_spite_of(), but moved by a wish: after blow() it may run on either node, unharmed."""
     source, destination = on(lab)
-    before = boot_id_of(lab)
-    with slow(lab, source):
-        move_to(lab, destination)
-        migrating(source)
-        blow(source, destination)
+    before = struck(lab, source, destination, lambda: move_to(lab, destination), blow)
     unharmed(lab, before)
     move_over(lab)

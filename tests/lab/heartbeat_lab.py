@@ -3,7 +3,7 @@
 
 from handoff_lab import check, one_writer, up, wait_until, where
 
-__all__ = ["AGENT", "up_with_vm1", "word", "wait_here", "standby", "takeover", "well"]
+__all__ = ["AGENT", "up_with_vm1", "word", "wait_here", "standby", "takeover", "well", "all_there"]
 
 AGENT = "/etc/ha.d/resource.d/migrationd vm1"
 RESOURCE = "config = /etc/libvirt/lab/vm1.xml\nhypervisor = qemu:///system\nmigration_transport = tcp\n"
@@ -36,6 +36,15 @@ def standby(node):
 
 def takeover(node):
     node.run("/usr/share/heartbeat/hb_takeover all")
+
+
+def all_there(lab):
+    """Each node is on, who was fenced, too, a member in the eyes of each, and Heartbeat takes orders again."""
+    def says(node, question):
+        return node.run(f"cl_status {question}", check=False).stdout.strip()
+
+    wait_until(lambda: all(n.on and says(n, f"nodestatus {other.name}") == "active" and says(n, "rscstatus") == "local"
+                           for n in lab.nodes for other in lab.nodes), 120, "all nodes active for Heartbeat, in no transition")
 
 
 def well(lab, node, boot_id):

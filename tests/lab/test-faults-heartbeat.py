@@ -5,9 +5,9 @@ guest is lost that did not run on a node that was shot."""
 
 import sys
 
-from faults_lab import (boot_id_of, daemon_again, daemon_killed, libvirtd_again, libvirtd_killed, migrating, slow)
+from faults_lab import boot_id_of, daemon_again, daemon_killed, libvirtd_again, libvirtd_killed, struck
 from handoff_lab import check, one_writer, run, wait_until, where
-from heartbeat_lab import standby, takeover, up_with_vm1, well
+from heartbeat_lab import all_there, standby, takeover, up_with_vm1, well
 
 lab = None
 
@@ -19,14 +19,14 @@ def case_first_start():
 
 def moves_in_spite_of(blow):
     one, two = lab.nodes
-    before = boot_id_of(lab)
-    with slow(lab, one):
-        standby(one)
-        migrating(one)
-        blow(one, two)
+    before = struck(lab, one, two, lambda: standby(one), blow)
     well(lab, two, before)
     takeover(one)
     well(lab, one, before)
+
+
+def times_fenced(shooter, node):
+    return sum(e["what"] == "reboot asked" and e["node"] == node.name and e["by"] == shooter.name for e in lab.power_events())
 
 
 def case_source_daemon_killed():
@@ -45,17 +45,35 @@ def case_destination_libvirtd_killed():
     moves_in_spite_of(lambda one, two: (libvirtd_killed(two), libvirtd_again(two)))
 
 
+def case_destination_node_killed():
+    """The guest was offered to a node that never comes. It stays where it is, unharmed."""
+    one, two = lab.nodes
+    before = struck(lab, one, two, lambda: standby(one), lambda source, destination: lab.kill(destination.name))
+    well(lab, one, before)
+    if not two.on:  # Heartbeat takes back from a node that it thinks gave up its resources, and does not fence it
+        lab.boot(two.name)
+    all_there(lab)
+
+
+def case_destination_node_killed_and_heartbeat_starts_nothing():
+    """As Heartbeat does after a message of its own that it could not read. The offer is taken back without it."""
+    one, two = lab.nodes
+    fenced = times_fenced(one, two)
+    one.run("mv /etc/ha.d/rc.d/ip-request-resp /etc/ha.d/ip-request-resp.away")
+    before = struck(lab, one, two, lambda: standby(one), lambda source, destination: lab.kill(destination.name))
+    well(lab, one, before)
+    check(times_fenced(one, two) == fenced + 1, "nobody was fenced")
+    one.run("mv /etc/ha.d/ip-request-resp.away /etc/ha.d/rc.d/ip-request-resp")
+    all_there(lab)
+
+
 def case_source_node_killed():
     """It had given up its resources, so Heartbeat does not shoot it; migrationd does, or could never start the guest."""
     one, two = lab.nodes
-    before = boot_id_of(lab)
-    with slow(lab, one):
-        standby(one)
-        migrating(one)
-        lab.kill(one.name)
+    before = struck(lab, one, two, lambda: standby(one), lambda source, destination: lab.kill(source.name))
     wait_until(lambda: where(lab), 120, "the guest somewhere")
     check(boot_id_of(lab) != before, "the guest lives though its node was killed")
-    check([e for e in lab.power_events() if e["what"] == "reboot asked" and e["node"] == one.name], "nobody was fenced")
+    check(times_fenced(two, one) > 0, "nobody was fenced")
     one_writer(lab)
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 
 from faults_lab import (arrives, back_to_normal, boot_id_of, migrating, move_over, move_to, moves_in_spite_of,
-                        nodes_online, restarted_once, slow, stays_well_in_spite_of, unharmed)
+                        nodes_online, restarted_once, slow, stays_well_in_spite_of, struck, unharmed)
 from handoff_lab import add_vm, on, run, standby, up, wait_until, where
 
 lab = None
@@ -63,11 +63,7 @@ def case_destination_node_killed_during_a_migration():
 
 def case_source_node_killed_during_a_migration():
     source, destination = on(lab)
-    before = boot_id_of(lab)
-    with slow(lab, source):
-        standby(lab, source)
-        migrating(source)
-        lab.kill(source.name)
+    before = struck(lab, source, destination, lambda: standby(lab, source), lambda *_: lab.kill(source.name))
     arrives(lab, destination)
     nodes_online(lab)
     back_to_normal(lab)

@@ -218,8 +218,10 @@ void Moves::orders(int n) {
   for (int m = 0; m < config_.nodes; ++m) {
     if (m != n && s.push == 0) order(Budget::push, "push to", Kind::push, m);
   }
-  if (s.phase == Phase::offered) {
+  if (s.phase == Phase::offered || (s.phase == Phase::moving && !s.from_held)) {
     order(Budget::judge, "the offer is taken back", Kind::take_back);
+  }
+  if (s.phase == Phase::offered) {
     Move late = begin(true, "deadline", n);
     if (late.to.life == Life::healthy) late.to.life = Life::excused;
     add(feed(late, n, {Kind::deadline}));

@@ -174,9 +174,9 @@ void Daemon::intent_of_stop(const engine::StopQuestion& question, engine::Callba
   });
 }
 
-void Daemon::judge_offer(const engine::StopQuestion& question, engine::Callback<engine::OfferJudgement> done) {
+void Daemon::judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) {
   sim.to_daemon(sim.settings.intent, self(), [this, question, done] {
-    done(sim.judge_offer(node.name, question.uuid));
+    done(sim.judge_offer(node.name, question.stop.uuid));
   });
 }
 

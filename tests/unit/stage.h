@@ -89,7 +89,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void fenced_since(const NodeName&, Instant, Callback<bool>) override {}
   void request_fencing(const NodeName&, const std::string&, Callback<Outcome>) override {}
   void intent_of_stop(const StopQuestion&, Callback<StopIntent>) override {}
-  void judge_offer(const StopQuestion&, Callback<OfferJudgement>) override {}
+  void judge_offer(const OfferQuestion&, Callback<OfferJudgement>) override {}
   void clean_up(const std::string&, Callback<Outcome>) override {}
   // Journal
   void write(const Record& record, Callback<Outcome> done) override {

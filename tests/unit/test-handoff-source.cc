@@ -90,6 +90,21 @@ TEST_CASE("handoff source: an offer judged anew stands, is stopped, or is taken 
   CHECK(back.next.epoch == Epoch{8});
 }
 
+TEST_CASE("handoff source: taken back in mid-job, the job is aborted and the domain held at its end") {
+  const Step s = step(pair(), moving(), at(Here::running), event::Judged{Judgement::take_back, "n2 was fenced"});
+  CHECK(s.next.phase == Phase::moving);
+  CHECK(find<action::AbortJob>(s));
+  CHECK_FALSE(find<action::AbortJob>(step(pair(), s.next, at(Here::running), event::Judged{Judgement::take_back, "again"})));
+  CHECK(step(pair(), s.next, at(Here::running), event::JobEnded{{2, 1}, JobEnd::runs_here}).next.phase == Phase::held);
+  const Step paused = step(pair(), s.next, at(Here::paused), event::JobEnded{{2, 1}, JobEnd::paused_here});
+  CHECK(paused.next.phase == Phase::held);
+  CHECK(find<action::Resume>(paused));
+  // It was too late for that: what is given is given.
+  CHECK(step(pair(), s.next, at(Here::absent), event::JobEnded{{2, 1}, JobEnd::migrated}).next.phase == Phase::given);
+  for (const Judgement other : {Judgement::stands, Judgement::real_stop})
+    CHECK(step(pair(), moving(), at(Here::running), event::Judged{other, ""}).next == moving());
+}
+
 TEST_CASE("handoff source: a withdrawal is remembered on disk and released, in every phase that serves nobody") {
   for (const State& before : {gone(), held(), offered(), stopping(), claim(), withdrawn()}) {
     CAPTURE(to_string(before.phase));

@@ -29,6 +29,8 @@ struct Node {
   tests::Scratch scratch;
   boost::asio::io_context loop;
   Logged log;
+  Instant now{Milliseconds{1'000'000}};
+  engine::OfferQuestion question;
   std::optional<HeartbeatCluster> cluster;
 
   explicit Node(const std::string& more_of_ha_cf = "stonith_host * external/ssh hb1 hb2\n") {
@@ -40,7 +42,7 @@ struct Node {
     ::chmod((scratch / "stonith").c_str(), 0755);
     shows("active");
     cluster.emplace(loop, HeartbeatSettings{"hb1", scratch.path(), scratch / "pid", scratch / "cl_status", "/proc",
-                                           scratch / "stonith"}, log);
+                                           scratch / "stonith", [this] { return now = now + Milliseconds{1}; }}, log);
     bool known = false;
     cluster->start([&](const auto&) { known = true; });
     while (!known) loop.run_one();
@@ -48,7 +50,7 @@ struct Node {
   void shows(const std::string& status) { tests::write_file(scratch / "status", status + "\n"); }
   handoff::Judgement judged() {
     std::optional<handoff::Judgement> judgement;
-    cluster->judge_offer({}, [&](engine::OfferJudgement said) { judgement = said.judgement; });
+    cluster->judge_offer(question, [&](engine::OfferJudgement said) { judgement = said.judgement; });
     CHECK_FALSE(judgement);  // never from inside the call
     while (!judgement) loop.run_one();
     return *judgement;
@@ -83,6 +85,7 @@ TEST_CASE("heartbeat: an offer is taken back when its peer was fenced, and not f
   CHECK(node.judged() == handoff::Judgement::stands);
   // It goes away once more, unfenced.
   node.shows("dead");
+  node.question.silent = {"hb2"};
   CHECK(node.judged() == handoff::Judgement::stands);
 }
 
@@ -100,12 +103,12 @@ TEST_CASE("heartbeat: a take-over proves nothing without STONITH, nor of a node 
 }
 
 TEST_CASE("heartbeat: what was asked before a take-over does not undo it") {
-  TakeOverMemory memory;
-  memory.taken_over("hb2", {Milliseconds{100}});
+  DownMemory memory;
+  memory.went_down("hb2", {Milliseconds{100}});
   memory.seen_as_member("hb2", {Milliseconds{90}});
-  CHECK(memory.taken_over("hb2"));
+  CHECK(memory.is_down("hb2"));
   memory.seen_as_member("hb2", {Milliseconds{101}});
-  CHECK_FALSE(memory.taken_over("hb2"));
+  CHECK_FALSE(memory.is_down("hb2"));
 }
 
 TEST_CASE("heartbeat: a node is fenced with ha.cf's own devices, one after the other, and only what succeeded is proof") {
@@ -127,4 +130,53 @@ TEST_CASE("heartbeat: what can't fence says so, and proves nothing") {
   CHECK(others.fenced().error().find("no STONITH device for this node") != std::string::npos);
   Node none("");
   CHECK(none.fenced().error().find("no STONITH") != std::string::npos);
+}
+
+TEST_CASE("heartbeat: a peer that dies before it fetched what is offered is fenced after a while, and the offer taken back") {
+  Node node("stonith_host * works a\n");
+  const auto later = [&](std::int64_t seconds) { node.now = node.now + Milliseconds{seconds * 1000}; };
+  node.shows("dead");
+  CHECK(node.judged() == handoff::Judgement::stands);  // it is linked: Heartbeat is not even asked
+  later(60);
+  node.question.silent = {"hb2"};
+  CHECK(node.judged() == handoff::Judgement::stands);
+  SUBCASE("it is still missed") {
+    later(9);
+    CHECK(node.judged() == handoff::Judgement::stands);
+    CHECK(node.resets() == "");
+    later(1);
+    CHECK(node.judged() == handoff::Judgement::stands);  // not before the fencing has succeeded
+    while (!node.fenced_since({})) node.loop.run_one();
+    CHECK(node.resets() == "-t works -p a -T reset hb2\n");
+    later(1);
+    CHECK(node.judged() == handoff::Judgement::take_back);
+    CHECK(node.resets() == "-t works -p a -T reset hb2\n");  // once
+  }
+  SUBCASE("it was back meanwhile") {
+    SUBCASE("by its link") { node.question.silent.clear(); }
+    SUBCASE("for Heartbeat") { node.shows("active"); }
+    later(9);
+    CHECK(node.judged() == handoff::Judgement::stands);
+    node.question.silent = {"hb2"};
+    node.shows("dead");
+    later(9);
+    CHECK(node.judged() == handoff::Judgement::stands);
+    CHECK(node.resets() == "");
+  }
+}
+
+TEST_CASE("heartbeat: a peer that went down and is back does not fetch what was offered to it before") {
+  Node node;
+  node.question.rebooted = {"hb2"};
+  CHECK(node.judged() == handoff::Judgement::take_back);
+}
+
+TEST_CASE("heartbeat: a peer whose daemon said farewell is not fenced; nobody waits for it") {
+  Node node("stonith_host * works a\n");
+  node.shows("dead");
+  node.question.left = {"hb2"};
+  CHECK(node.judged() == handoff::Judgement::take_back);
+  node.now = node.now + Milliseconds{60'000};
+  CHECK(node.judged() == handoff::Judgement::take_back);
+  CHECK(node.resets() == "");
 }

@@ -50,10 +50,12 @@ TEST_CASE("intent: Heartbeat") {
 }
 
 TEST_CASE("intent: an offer under Heartbeat, judged again") {
-  HeartbeatOffer offer{"hb2", true, false, true};
+  HeartbeatOffer offer;
+  offer.peer = "hb2";
+  offer.heartbeat_here = offer.stonith = offer.peer_member = true;
   CHECK(judge_heartbeat_offer(offer).judgement == Judgement::stands);
   SUBCASE("the peer was fenced in the middle of the move, and Heartbeat starts nothing here: taken back") {
-    offer.peer_fenced = true;
+    offer.peer_down = true;
     offer.peer_member = false;
     CHECK(judge_heartbeat_offer(offer).judgement == Judgement::take_back);
     CHECK(says(judge_heartbeat_offer(offer).reason, "hb2 was fenced"));
@@ -63,12 +65,47 @@ TEST_CASE("intent: an offer under Heartbeat, judged again") {
     CHECK(judge_heartbeat_offer(offer).judgement == Judgement::stands);
   }
   SUBCASE("a fencing of before, and the peer is back: it fetches it") {
-    offer.peer_fenced = true;
+    offer.peer_down = true;
     CHECK(judge_heartbeat_offer(offer).judgement == Judgement::stands);
   }
   SUBCASE("Heartbeat has left this node: there's nobody to take it back for") {
-    offer = {"hb2", false, true, false};
+    offer.heartbeat_here = offer.peer_member = false;
+    offer.peer_down = true;
     CHECK(judge_heartbeat_offer(offer).judgement == Judgement::stands);
   }
-  SUBCASE("no other node") { CHECK(judge_heartbeat_offer({"", true, true, false}).judgement == Judgement::stands); }
+  SUBCASE("the peer has shut down: taken back, or really stopped where nobody would look after it") {
+    offer.peer_member = false;
+    offer.peer_left = true;
+    CHECK(judge_heartbeat_offer(offer).judgement == Judgement::take_back);
+    offer.heartbeat_here = false;
+    CHECK(judge_heartbeat_offer(offer).judgement == Judgement::real_stop);
+  }
+  SUBCASE("the peer went down and is back already") {
+    offer.peer_rebooted = true;
+    CHECK(judge_heartbeat_offer(offer).judgement == Judgement::take_back);
+    offer.heartbeat_here = false;  // then it gets everything at its boot
+    CHECK(judge_heartbeat_offer(offer).judgement == Judgement::stands);
+  }
+  SUBCASE("no other node") {
+    offer.peer.clear();
+    offer.peer_down = true;
+    offer.peer_member = false;
+    CHECK(judge_heartbeat_offer(offer).judgement == Judgement::stands);
+  }
+}
+
+TEST_CASE("intent: a peer that is long missed is fenced for the offer's sake, and nobody else") {
+  HeartbeatOffer offer;
+  offer.peer = "hb2";
+  offer.heartbeat_here = offer.stonith = true;
+  offer.peer_missed = migrationd::Milliseconds{10'000};
+  bool fence = false;
+  SUBCASE("long missed") { fence = true; }
+  SUBCASE("just now") { offer.peer_missed = migrationd::Milliseconds{9'999}; }
+  SUBCASE("a member, or linked") { offer.peer_member = true; }
+  SUBCASE("down already") { offer.peer_down = true; }
+  SUBCASE("it has shut down") { offer.peer_left = true; }
+  SUBCASE("nothing to fence it with") { offer.stonith = false; }
+  SUBCASE("Heartbeat leaves this node") { offer.heartbeat_here = false; }
+  CHECK(must_fence(offer) == fence);
 }
