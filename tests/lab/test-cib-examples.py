@@ -6,6 +6,7 @@ domains start, move live as the example promises, and go again.
 Of an example's text only the names change: alpha and beta are the lab's nodes, the domains its guests, the power
 switches and the file system those that a lab has."""
 
+import re
 import sys
 import xml.etree.ElementTree as xml
 
@@ -130,6 +131,22 @@ def case_the_lab_comes_up():
         node.run("mkdir -p /var/lib/images /var/lib/mounted")
     for section in ("crm_config", "resources", "constraints"):
         clean[section] = lab.nodes[0].run(f"cibadmin --query --scope={section}").stdout
+
+
+def case_crm_and_pcs_show_the_agent_with_each_parameter():
+    node = lab.nodes[0]
+    described = xml.fromstring(node.run("OCF_ROOT=/usr/lib/ocf /usr/lib/ocf/resource.d/migrationd/VirtualDomain meta-data").stdout)
+    names = [parameter.get("name") for parameter in described.iter("parameter")]
+    check("config" in names and "handoff_timeout" in names, f"the agent's parameters are {names}")
+    for command in ("crm ra info ocf:migrationd:VirtualDomain", "pcs resource describe ocf:migrationd:VirtualDomain"):
+        shown = node.run(command)
+        missing = [name for name in names if not re.search(rf"^\s*{name}\b", shown.stdout, re.M)]
+        check(not missing, f"{command} does not show {missing}:\n{shown.stdout}")
+        check("migrate_to" in shown.stdout, f"{command} shows no migrate_to")
+        complaints = [line for line in (shown.stdout + shown.stderr).splitlines() if re.match(r"(?i)(warning|error)", line)]
+        check(not complaints, f"{command}: {complaints}")
+    check("VirtualDomain" in node.run("crm ra list ocf migrationd").stdout, "crm does not list the agent")
+    check("ocf:migrationd:VirtualDomain" in node.run("pcs resource list ocf:migrationd").stdout, "pcs does not list the agent")
 
 
 def case_the_three_forms_of_each_example_mean_the_same():
