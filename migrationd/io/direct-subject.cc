@@ -42,7 +42,19 @@ bool nobody_listens() {
   return error != nullptr && error->code == VIR_ERR_SYSTEM_ERROR && (error->int1 == ENOENT || error->int1 == ECONNREFUSED);
 }
 
-/// The domain of this name that is active: by libvirt, or, when it is down, by its pid files. Nothing: there is none.
+/// The domain whose emulator libvirt's pid file of this name names. Error: it can't be told.
+Result<std::optional<DomainUuid>> emulated_domain(const std::string& name, const DirectPlaces& places) {
+  if (name.find('/') != std::string::npos) return std::optional<DomainUuid>();  // libvirt takes no such name
+  auto emulators = Emulator::find_all(places.pid_directory);
+  if (!emulators) return Error{emulators.error()};
+  pid_t pid = 0;
+  if (std::ifstream file(places.pid_directory + "/" + name + ".pid"); !(file >> pid)) return std::optional<DomainUuid>();
+  for (const auto& [uuid, emulator] : emulators.value())
+    if (emulator->pid() == pid) return std::optional<DomainUuid>(uuid);
+  return std::optional<DomainUuid>();
+}
+
+/// The domain of this name that is active: by libvirt, or, when it is silent, by its pid files. Nothing: there is none.
 /// Error: it can't be told.
 Result<std::optional<DomainUuid>> active_domain(const std::string& name, const std::string& uri, const DirectPlaces& places, Milliseconds limit) {
   struct Found {
@@ -64,15 +76,21 @@ Result<std::optional<DomainUuid>> active_domain(const std::string& name, const s
     if (domain && virDomainIsActive(domain.get()) != 0 && virDomainGetUUIDString(domain.get(), uuid) == 0) found.uuid = DomainUuid::parse(uuid);
     return found;
   });
-  if (!found) return Error{found.error()};
-  if (!found.value().down) return found.value().uuid;
-  auto emulators = Emulator::find_all(places.pid_directory);
-  if (!emulators) return Error{emulators.error()};
-  pid_t pid = 0;
-  if (std::ifstream file(places.pid_directory + "/" + name + ".pid"); !(file >> pid)) return std::optional<DomainUuid>();
-  for (const auto& [uuid, emulator] : emulators.value())
-    if (emulator->pid() == pid) return std::optional<DomainUuid>(uuid);
-  return std::optional<DomainUuid>();
+  if (found && !found.value().down) return found.value().uuid;
+  Result<std::optional<DomainUuid>> emulated = emulated_domain(name, places);
+  // Libvirt that hangs may be just starting one.
+  if (!found && !(emulated && emulated.value())) return Error{found.error()};
+  return emulated;
+}
+
+/// The domain of this name that is active. Nothing: neither that nor one whose name can't be read. Error: it can't be told.
+Result<std::optional<DomainUuid>> domain_by_name(const std::string& name, const std::string& uri, const DirectPlaces& places,
+                                                 const std::string& boot, Milliseconds limit) {
+  Result<std::optional<DomainUuid>> active = active_domain(name, uri, places, limit);
+  if (!active) return Error{"can't tell whether domain " + name + " runs: " + active.error()};
+  if (active.value()) return active;
+  if (Outcome told = nothing_else_runs(places, boot, uri, limit); !told) return Error{told.error()};
+  return active;
 }
 
 /// What the configuration and the journal say of the domain that is meant.
@@ -123,20 +141,29 @@ std::string uri_of(const std::map<std::string, std::string>& given, const Direct
   return at == given.end() || at->second.empty() ? places.libvirt_uri : at->second;
 }
 
-std::variant<Subject, Problem> find_subject(const std::string& resource, const std::map<std::string, std::string>& given,
-                                            const DirectPlaces& places) {
+std::variant<std::optional<Subject>, Problem> find_to_monitor(const std::string& resource, const std::map<std::string, std::string>& given,
+                                                              const DirectPlaces& places, Milliseconds limit) {
   Result<resource::Parameters> parameters = resource::parse(given);
   if (!parameters) return Problem{OcfCode::not_configured, parameters.error()};
   Result<std::string> boot = boot_id();
   if (!boot) return Problem{OcfCode::error, boot.error()};
   const Identity found = identify(resource, parameters.value(), places, boot.value());
   if (found.misnamed) return Problem{OcfCode::not_configured, found.trouble};
-  if (!found.defined && !found.known) return Problem{OcfCode::not_installed, found.trouble};
-  const Identity::Domain& meant = found.defined ? *found.defined : *found.known;
-  if (const std::string trouble = misnaming(parameters.value(), meant.name); !trouble.empty()) return Problem{OcfCode::not_configured, trouble};
-  Subject subject{parameters.value(), {meant.uuid, meant.name, uri_of(given, places)}, {}};
+  Identity::Domain meant{{}, parameters.value().name};
+  const std::string uri = uri_of(given, places);
+  if (found.defined || found.known) {
+    meant = found.defined ? *found.defined : *found.known;
+    if (const std::string trouble = misnaming(parameters.value(), meant.name); !trouble.empty()) return Problem{OcfCode::not_configured, trouble};
+  } else {  // as at a probe before the storage with its definition is mounted
+    if (meant.name.empty()) return Problem{OcfCode::not_installed, found.trouble};
+    Result<std::optional<DomainUuid>> active = domain_by_name(meant.name, uri, places, boot.value(), limit);
+    if (!active) return Problem{OcfCode::error, active.error()};
+    if (!active.value()) return std::optional<Subject>();
+    meant.uuid = *active.value();
+  }
+  Subject subject{parameters.value(), {meant.uuid, meant.name, uri}, {}};
   if (Outcome read = add_record(subject, places, boot.value()); !read) return Problem{OcfCode::error, "can't tell: " + read.error()};
-  return subject;
+  return std::optional<Subject>(std::move(subject));
 }
 
 std::variant<std::optional<Subject>, Problem> find_to_stop(const std::string& resource, const std::map<std::string, std::string>& given,
@@ -156,10 +183,9 @@ std::variant<std::optional<Subject>, Problem> find_to_stop(const std::string& re
   } else {
     subject.domain.name = good.parsed.name.empty() ? resource : good.parsed.name;
     if (subject.domain.name.empty()) return Problem{OcfCode::not_installed, ""};  // nobody says what to stop
-    Result<std::optional<DomainUuid>> active = active_domain(subject.domain.name, subject.domain.uri, places, limit);
-    if (!active) return Problem{OcfCode::error, "can't tell whether domain " + subject.domain.name + " runs: " + active.error()};
+    Result<std::optional<DomainUuid>> active = domain_by_name(subject.domain.name, subject.domain.uri, places, boot.value(), limit);
+    if (!active) return Problem{OcfCode::error, active.error()};
     if (!active.value()) {
-      if (Outcome told = nothing_else_runs(places, boot.value(), subject.domain.uri, limit); !told) return Problem{OcfCode::error, told.error()};
       complain("nothing of it is known here, so nothing is stopped");
       return std::optional<Subject>();
     }

@@ -27,9 +27,10 @@ struct Problem {
 /// The resource's own hypervisor, or else the node's.
 std::string uri_of(const std::map<std::string, std::string>& given, const DirectPlaces& places);
 
-/// What a monitor is about: the domain that the file defines, or else that of the resource's record.
-std::variant<Subject, Problem> find_subject(const std::string& resource, const std::map<std::string, std::string>& given,
-                                            const DirectPlaces& places);
+/// What a monitor is about: the domain that the file defines, or else that of the resource's record, or else the one that
+/// runs under the name that is given; nothing: none does. Asks libvirt, if need be, no longer than `limit`.
+std::variant<std::optional<Subject>, Problem> find_to_monitor(const std::string& resource, const std::map<std::string, std::string>& given,
+                                                              const DirectPlaces& places, Milliseconds limit);
 
 /// What a stop is about; nothing: nothing that it could be about runs here. `complaint`: what is wrong in the
 /// configuration or the journal, which it goes on without. Asks libvirt, if need be, no longer than `limit`.

@@ -174,9 +174,10 @@ DirectAnswer direct(const std::string& action, const std::string& resource, cons
   if (!asks && action != "stop")
     return {OcfCode::error, "migrationd does not run, and " + action + " is not done without it: start the migrationd service"};
   if (!asks) return stop_in_any_case(resource, parameters, timeout, places);
-  std::variant<Subject, Problem> found = find_subject(resource, parameters, places);
+  std::variant<std::optional<Subject>, Problem> found = find_to_monitor(resource, parameters, places, std::min(longest_look, timeout / 4));
   if (const Problem* problem = std::get_if<Problem>(&found)) return {problem->code, problem->why};
-  return monitor(std::get<Subject>(found), timeout, places);
+  const std::optional<Subject>& subject = std::get<std::optional<Subject>>(found);
+  return subject ? monitor(*subject, timeout, places) : DirectAnswer{OcfCode::not_running, ""};
 }
 
 DirectAnswer dead_man(const DomainUuid& uuid, const DirectPlaces& places) {

@@ -223,15 +223,20 @@ def case_a_hung_emulator_is_destroyed():
     check(one.do(f"destroy {uuid()}")["ok"] and one.here() == "absent", "destroy")
 
 
-def direct(*words, timeout="20000", config=None):
-    settings = [f"OCF_RESKEY_config={config or lab.guest('vm1').xml}", f"OCF_RESKEY_CRM_meta_timeout={timeout}"]
+def direct(*words, timeout="20000", config=None, name=None):
+    settings = [f"OCF_RESKEY_config={config or lab.guest('vm1').xml}", f"OCF_RESKEY_CRM_meta_timeout={timeout}",
+                *([f"OCF_RESKEY_name={name}"] if name else [])]
     return lab.node("node1").run(["env", *settings, IN_NODE, "--direct", f"--state-dir={STATE}", f"--runtime-dir={STATE}-run", *words],
                                  check=False, timeout=120)
 
 
 def case_direct_mode_with_libvirtd_up_down_and_hung():
     def monitor():
-        return direct("monitor").returncode
+        """Also where the definition can't be read and the name must do."""
+        told = direct("monitor").returncode
+        by_name = direct("monitor", config="/none.xml", name="vm1")
+        check(by_name.returncode == told, f"{told} by its definition, by its name {by_name.returncode}: {by_name.stderr}")
+        return told
 
     check(monitor() == 7, "absent")
     for trouble in ("none", "down", "hung"):
