@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cctype>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -215,6 +216,23 @@ Result<std::vector<CorosyncNode>> parse_corosync_conf(const std::string& text) {
   return nodes;
 }
 
+CorosyncView view_of_file(const std::string& conf_path) {
+  CorosyncView view;
+  std::ifstream file(conf_path);
+  std::stringstream text;
+  if (!file || !(text << file.rdbuf())) {
+    view.trouble = conf_path + " can't be read: " + std::strerror(errno);
+    return view;
+  }
+  Result<std::vector<CorosyncNode>> nodes = parse_corosync_conf(text.str());
+  if (nodes.ok()) {
+    view.nodes = std::move(nodes.value());
+  } else {
+    view.trouble = conf_path + ": " + nodes.error();
+  }
+  return view;
+}
+
 struct Corosync::Thread : std::enable_shared_from_this<Corosync::Thread> {
   Thread(boost::asio::io_context& loop, std::string conf_path, std::function<void(const CorosyncView&)> changed)
       : loop(loop), conf_path(std::move(conf_path)), changed(std::move(changed)) {}
@@ -236,20 +254,11 @@ struct Corosync::Thread : std::enable_shared_from_this<Corosync::Thread> {
     });
   }
 
-  CorosyncView from_file() const {
-    CorosyncView view;
-    std::ifstream file(conf_path);
-    std::stringstream text;
-    text << file.rdbuf();
-    if (auto nodes = parse_corosync_conf(text.str()); nodes.ok()) view.nodes = nodes.value();
-    return view;
-  }
-
   void run() {
     while (!stop) {
       while_connected();
       if (stop) return;
-      CorosyncView view = from_file();
+      CorosyncView view = view_of_file(conf_path);
       if (!last.nodes.empty() && view.nodes.empty()) view.nodes = last.nodes;
       view.self = last.self;
       tell(std::move(view));

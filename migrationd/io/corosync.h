@@ -32,6 +32,7 @@ struct CorosyncView {
   std::vector<CorosyncNode> nodes;    ///< configured
   std::set<std::uint32_t> members;
   std::set<std::uint32_t> controllers;  ///< nodes whose Pacemaker controller has joined
+  std::string trouble;                ///< why the nodes could not be read from the file, where Corosync does not run
   bool operator==(const CorosyncView&) const = default;
 
   const CorosyncNode* find(const NodeName& name) const;
@@ -42,6 +43,9 @@ struct CorosyncView {
 /// The nodelist of a corosync.conf. Errors: no nodelist, a node without ring0_addr, unbalanced braces, with
 /// the line's number.
 Result<std::vector<CorosyncNode>> parse_corosync_conf(const std::string& text);
+
+/// What can be said without Corosync: its file's nodes, or the trouble with it, which names the file.
+CorosyncView view_of_file(const std::string& conf_path);
 
 class Corosync {
  public:

@@ -103,9 +103,13 @@ void PacemakerCluster::stop() {
 }
 
 void PacemakerCluster::viewed(const CorosyncView& view) {
+  if (!view.trouble.empty()) {
+    log_.write(engine::Log::Level::alarm, "", "Corosync does not run here, and " + view.trouble + ": " +
+                   (view.nodes.empty() ? "no node is known, and nothing is started" : "the nodes known before stay"));
+  }
   if (view.find(settings_.self) == nullptr) {
     // Without the list of nodes nothing could be proven absent; an empty list would prove everything.
-    if (view.nodes != view_.nodes || view_.nodes.empty()) {
+    if (view.trouble.empty() && (view.nodes != view_.nodes || view_.nodes.empty())) {
       log_.write(engine::Log::Level::alarm, "",
                  "the nodelist of Corosync (" + settings_.corosync_conf + ") does not name this node '" +
                      settings_.self + "': nothing is started until it does");

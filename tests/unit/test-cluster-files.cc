@@ -13,6 +13,7 @@
 #include "migrationd/io/heartbeat-files.h"
 #include "migrationd/io/log-sink.h"
 #include "migrationd/io/pacemaker.h"
+#include "tests/unit/scratch.h"
 
 using namespace migrationd;
 using namespace migrationd::io;
@@ -28,6 +29,18 @@ TEST_CASE("cluster files: corosync.conf names every node with all its addresses"
   CHECK(nodes.value()[0].id == 1);
   CHECK(nodes.value()[0].addresses == std::vector<std::string>{"10.0.0.1", "10.1.0.1"});
   CHECK(nodes.value()[1].name == "beta.example");
+}
+
+TEST_CASE("cluster files: what is wrong with corosync.conf is said, with its path") {
+  const tests::Scratch scratch;
+  CHECK(view_of_file(scratch / "none").trouble == scratch / "none can't be read: No such file or directory");
+  CHECK(view_of_file(scratch.path()).trouble.find("can't be read") != std::string::npos);
+  tests::write_file(scratch / "conf", "totem {\n}\n");
+  CHECK(view_of_file(scratch / "conf").trouble == scratch / "conf: it has no nodelist");
+  CHECK(view_of_file(scratch / "conf").nodes.empty());
+  tests::write_file(scratch / "conf", "nodelist {\n node {\n  name: n1\n  ring0_addr: 10.0.0.1\n }\n}\n");
+  CHECK(view_of_file(scratch / "conf").trouble == "");
+  CHECK(view_of_file(scratch / "conf").find("n1") != nullptr);
 }
 
 TEST_CASE("cluster files: a corosync.conf without a usable nodelist is refused, never an empty cluster") {
