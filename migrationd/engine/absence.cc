@@ -59,17 +59,32 @@ void Engine::prove(DomainRunner& runner, const NodeName& node) {
           alive<Outcome>([this, uuid, node, membership](Outcome outcome) {
             if (!outcome.ok()) {
               world_.log.write(Log::Level::warning, "", node + " can't be fenced: " + outcome.error());
-              if (membership && !world_.cluster.member(node)) {
-                world_.log.write(Log::Level::alarm, "", node + " counts as absent only because it is not a member "
-                                 "(unfenced=membership): a partition may run a domain twice");
-                proven(uuid, node, Proof::not_member);
-              }
+              if (membership) return assume_absent(uuid, node);
             }
-            // May be asked again, should it not have come to a proof; not at once where there's no fencing.
-            const Milliseconds pause = outcome.ok() || membership ? Milliseconds{0} : fencing_asked_again;
-            world_.clock.schedule(pause, [this, node] { fencing_asked_.erase(node); });
+            // May be asked again, should it not have come to a proof; not at once where it failed.
+            ask_fencing_again(node, outcome.ok() ? Milliseconds{0} : fencing_asked_again);
           }));
     }
+  }));
+}
+
+void Engine::ask_fencing_again(const NodeName& node, Milliseconds after) {
+  world_.clock.schedule(after, [this, node] { fencing_asked_.erase(node); });
+}
+
+/// The administrator's choice where no fencing is configured. One that is and fails proves nothing: so it does in a partition.
+void Engine::assume_absent(const DomainUuid& uuid, const NodeName& node) {
+  world_.cluster.fencing_configured(alive<bool>([this, uuid, node](bool configured) {
+    ask_fencing_again(node, configured ? fencing_asked_again : Milliseconds{0});
+    if (world_.peers.linked(node) || world_.cluster.member(node)) return;
+    if (configured) {
+      world_.log.write(Log::Level::warning, "", node + " does not count as absent: unfenced=membership is for clusters without "
+                       "fencing, and here it is configured and failed");
+      return;
+    }
+    world_.log.write(Log::Level::alarm, "", node + " counts as absent only because it is not a member "
+                     "(unfenced=membership): a partition may run a domain twice");
+    proven(uuid, node, Proof::not_member);
   }));
 }
 

@@ -125,8 +125,14 @@ void DomainRunner::keep() {
   pump();
 }
 
+void DomainRunner::write(const Record& record, Callback<Outcome> done) {
+  if (unwritten_.empty()) return world_.journal.write(record, std::move(done));
+  const Outcome refused = Error{"its record on disk can't be read and is left as it is: " + unwritten_};
+  world_.clock.schedule(Milliseconds{0}, [done = std::move(done), refused] { done(refused); });
+}
+
 void DomainRunner::write_record() {
-  world_.journal.write(record_, alive<Outcome>([this](Outcome outcome) {
+  write(record_, alive<Outcome>([this](Outcome outcome) {
     if (!outcome.ok()) remark("the journal could not be written: " + outcome.error(), true);
   }));
 }
@@ -160,7 +166,7 @@ void DomainRunner::pump() {
     Record next = record_;
     next.state = step.next;
     auto shared = std::make_shared<handoff::Step>(std::move(step));
-    world_.journal.write(next, alive<Outcome>([this, shared, event](Outcome outcome) {
+    write(next, alive<Outcome>([this, shared, event](Outcome outcome) {
       stepping_ = false;
       if (outcome.ok()) {
         shared->journal = handoff::Journal::unchanged;
@@ -367,7 +373,10 @@ void DomainRunner::destroyed(Outcome outcome) {
 void DomainRunner::arm_offer(Instant ends) {
   disarm_offer();
   const Milliseconds left = std::max(ends - world_.clock.now(), Milliseconds{0});
-  world_.dead_man.arm(record_.uuid, left + dead_man_delay);
+  world_.dead_man.arm(record_.uuid, left + dead_man_delay, alive<Outcome>([this](Outcome outcome) {
+    if (outcome.ok()) return;
+    feed(event::Judged{handoff::Judgement::real_stop, "it would have no end should the daemon die: " + outcome.error()});
+  }));
   offer_timer_ = world_.clock.schedule(left, [this] {
     offer_timer_ = 0;
     feed(event::Deadline{});

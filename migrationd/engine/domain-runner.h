@@ -59,6 +59,8 @@ class DomainRunner {
   void define(const Definition& definition);
   /// Writes the record although no step asks for it. A disk that refuses is said, and changes nothing.
   void keep();
+  /// Its record on disk can't be read, `why`, and is left as it is: a newer version may need it.
+  void leave_unwritten(const std::string& why) { unwritten_ = why; }
   /// When the stop that is being carried out must have ended its work.
   void stop_by(Instant when) { stop_by_ = when; }
   /// When the job that is about to start must have ended.
@@ -68,6 +70,7 @@ class DomainRunner {
   struct Hands;  // one overload per action
 
   void warn_of_policy();
+  void write(const Record& record, Callback<Outcome> done);
   void write_record();
   void pump();
   void taken(handoff::Step step);
@@ -103,6 +106,7 @@ class DomainRunner {
   Policy policy_;
   std::deque<handoff::Event> mailbox_;
   std::deque<Remark> remarks_;
+  std::string unwritten_;   // why the record on disk is left as it is
   bool warned_unfenced_ = false;
   bool keep_ = false;       // the record is to be written between two steps
   bool stepping_ = false;   // a step's record is on its way to the disk, or its actions are being carried out

@@ -87,6 +87,7 @@ DomainRunner& Engine::runner(const DomainUuid& uuid, const std::string& name) {
     record.name = name.empty() ? world_.hypervisor.look(uuid).name : name;
     if (record.name.empty()) record.name = uuid.str();
     slot = std::make_unique<DomainRunner>(world_, static_cast<RunnerHost&>(*this), std::move(record), policy_of({}));
+    if (const auto found = unreadable_.find(uuid); found != unreadable_.end()) slot->leave_unwritten(found->second);
   }
   return *slot;
 }
@@ -119,10 +120,6 @@ struct Engine::FromPeer {
 
   void operator()(const wire::Hello&) {}
   void operator()(const wire::Claim& m) {
-    if (const auto found = e.unreadable_.find(m.domain); found != e.unreadable_.end()) {
-      e.world_.peers.send(from, wire::Wait{m.domain, m.attempt, "its record here can't be read: " + found->second});
-      return;
-    }
     const bool claimable = !e.world_.cluster.active_here() || e.world_.cluster.member(from);
     e.runner(m.domain, "").feed(event::Claim{
         from, m.attempt, claimable,
@@ -143,10 +140,6 @@ struct Engine::FromPeer {
   void operator()(const wire::Invite& m) {
     if (e.leaving_) {
       e.world_.peers.send(from, wire::Refusal{m.domain, "the destination's daemon is being stopped"});
-      return;
-    }
-    if (const auto found = e.unreadable_.find(m.domain); found != e.unreadable_.end()) {
-      e.world_.peers.send(from, wire::Refusal{m.domain, "its record here can't be read: " + found->second});
       return;
     }
     DomainRunner& runner = e.runner(m.domain, m.name);
@@ -193,7 +186,28 @@ void Engine::received(const NodeName& from, const std::string& installation, con
   const bool chatter = std::holds_alternative<wire::Farewell>(message) ||
                        std::holds_alternative<wire::Ping>(message) || std::holds_alternative<wire::Pong>(message);
   if (!chatter) heard_from(from);
-  std::visit(FromPeer{*this, from, installation}, message);
+  if (!about_unreadable(from, message)) std::visit(FromPeer{*this, from, installation}, message);
+}
+
+/// Nothing is decided, or written, about a domain whose record can't be read. Who withdraws a claim is released: nothing
+/// was promised since this daemon came up, and nothing of before reaches it.
+bool Engine::about_unreadable(const NodeName& from, const wire::PeerMessage& message) {
+  if (unreadable_.empty()) return false;
+  return std::visit([&](const auto& m) {
+    if constexpr (requires { { m.domain } -> std::convertible_to<DomainUuid>; }) {
+      using Message = std::decay_t<decltype(m)>;
+      const auto found = unreadable_.find(m.domain);
+      if (found == unreadable_.end()) return false;
+      const std::string why = "its record here can't be read: " + found->second;
+      if constexpr (std::is_same_v<Message, wire::Claim>) world_.peers.send(from, wire::Wait{m.domain, m.attempt, why});
+      if constexpr (std::is_same_v<Message, wire::Withdraw>) world_.peers.send(from, wire::Released{m.domain, m.attempt, why});
+      if constexpr (std::is_same_v<Message, wire::Invite>) world_.peers.send(from, wire::Refusal{m.domain, why});
+      if constexpr (std::is_same_v<Message, wire::AskReady>) world_.peers.send(from, wire::Ready{m.question, false, why});
+      return true;
+    } else {
+      return false;
+    }
+  }, message);
 }
 
 void Engine::link_changed(const NodeName& node, bool up) {
@@ -232,7 +246,10 @@ void Engine::request_fencing(const NodeName& node, const std::string& why) {
 
 bool Engine::idle() const {
   if (!unreadable_.empty()) return false;
-  return std::all_of(runners_.begin(), runners_.end(), [](const auto& entry) {
+  // Also what nobody ever asked about, such as a domain that was started by hand: a peer may know it as its resource.
+  const auto all = world_.hypervisor.all();
+  const bool empty = std::all_of(all.begin(), all.end(), [](const auto& entry) { return entry.second.here == handoff::Here::absent; });
+  return empty && std::all_of(runners_.begin(), runners_.end(), [](const auto& entry) {
     return entry.second->state().phase == Phase::gone && entry.second->view().here == handoff::Here::absent;
   });
 }

@@ -117,6 +117,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   // PeerListener
   void received(const NodeName& from, const std::string& installation, const wire::PeerMessage& message) override;
   void link_changed(const NodeName& node, bool up) override;
+  bool about_unreadable(const NodeName& from, const wire::PeerMessage& message);
   // ClusterListener
   void members_changed() override;
   void configuration_changed() override;
@@ -153,6 +154,8 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   bool wants_proof(const DomainRunner& runner) const;
   void clean_up_proven_starts();
   void prove(DomainRunner& runner, const NodeName& node);
+  void assume_absent(const DomainUuid& uuid, const NodeName& node);
+  void ask_fencing_again(const NodeName& node, Milliseconds after);
   void proven(const DomainUuid& uuid, const NodeName& node, handoff::Proof proof);
   void heard_from(const NodeName& node);
   void saw_at_work(const NodeName& node) override;

@@ -214,6 +214,8 @@ class ClusterManager {
   virtual void fenced_since(const NodeName& node, Instant since, Callback<bool> done) = 0;
   /// Asks the cluster manager to fence `node`; an error when no fencing is configured.
   virtual void request_fencing(const NodeName& node, const std::string& why, Callback<Outcome> done) = 0;
+  /// Whether anything is configured that could fence, also when it just failed; in doubt it is.
+  virtual void fencing_configured(Callback<bool> done) = 0;
   /// What a stop of the resource here, now, means. Never fails: unsure is `stop` with the reason.
   virtual void intent_of_stop(const StopQuestion& question, Callback<StopIntent> done) = 0;
   /// What the cluster manager plans now with a domain that stands offered here.
@@ -247,7 +249,7 @@ class Journal {
 class DeadMan {
  public:
   virtual ~DeadMan() = default;
-  virtual void arm(const DomainUuid& uuid, Milliseconds after) = 0;
+  virtual void arm(const DomainUuid& uuid, Milliseconds after, Callback<Outcome> done) = 0;
   virtual void disarm(const DomainUuid& uuid) = 0;
 };
 

@@ -31,6 +31,10 @@ void ConfiguredNodes::request_fencing(const NodeName&, const std::string&, engin
   boost::asio::post(loop_, [done] { done(Error{"no cluster manager is configured, so nothing can fence"}); });
 }
 
+void ConfiguredNodes::fencing_configured(engine::Callback<bool> done) {
+  boost::asio::post(loop_, [done] { done(false); });
+}
+
 void ConfiguredNodes::intent_of_stop(const engine::StopQuestion&, engine::Callback<engine::StopIntent> done) {
   boost::asio::post(loop_, [done] {
     done({engine::Intent::stop, "", "no cluster manager is configured: a stop is a stop", false});

@@ -94,13 +94,14 @@ bool systemd_is_init() {
 DeadManProcess::DeadManProcess(boost::asio::io_context& loop, DeadManConfig config, engine::Log& log)
     : config_(std::move(config)), log_(log), calls_(loop, 1) {}  // one worker: orders of a domain stay in order
 
-void DeadManProcess::run(const DomainUuid& uuid, const std::string& what, std::function<Outcome()> work) {
-  calls_.run<Done>(uuid.str(), what, call_limit, std::move(work), [&log = log_, uuid, what](Outcome outcome) {
-    if (!outcome) log.write(engine::Log::Level::alarm, uuid.str(), what + ": " + outcome.error() + "; should the daemon die, the offer has no end");
+void DeadManProcess::run(const DomainUuid& uuid, const std::string& what, std::function<Outcome()> work, engine::Callback<Outcome> done) {
+  calls_.run<Done>(uuid.str(), what, call_limit, std::move(work), [&log = log_, uuid, what, done = std::move(done)](Outcome outcome) {
+    if (!outcome) log.write(engine::Log::Level::alarm, uuid.str(), what + ": " + outcome.error());
+    if (done) done(outcome ? outcome : Outcome{Error{what + ": " + outcome.error()}});
   });
 }
 
-void DeadManProcess::arm(const DomainUuid& uuid, Milliseconds after) {
+void DeadManProcess::arm(const DomainUuid& uuid, Milliseconds after, engine::Callback<Outcome> done) {
   run(uuid, "arm the dead-man", [config = config_, uuid, after = after + behind]() -> Outcome {
     Outcome ended = end_dead_man(uuid, config.runtime_dir);
     if (!ended) return ended;
@@ -110,14 +111,14 @@ void DeadManProcess::arm(const DomainUuid& uuid, Milliseconds after) {
       if (armed) return armed;
     }
     return run_program(direct_call(config, {"dead-man-timer", uuid.str(), std::to_string(after.count())}));
-  });
+  }, std::move(done));
 }
 
 void DeadManProcess::disarm(const DomainUuid& uuid) {
   run(uuid, "disarm the dead-man", [config = config_, uuid]() -> Outcome {
     if (config.systemd) (void)run_program({"systemctl", "stop", unit(uuid) + ".timer", unit(uuid) + ".service"});
     return end_dead_man(uuid, config.runtime_dir);
-  });
+  }, {});
 }
 
 Outcome end_dead_man(const DomainUuid& uuid, const std::string& runtime_dir) {

@@ -30,11 +30,11 @@ class DeadManProcess : public engine::DeadMan {
  public:
   DeadManProcess(boost::asio::io_context& loop, DeadManConfig config, engine::Log& log);
   /// Replaces an earlier one of the domain, also of an earlier life of the daemon.
-  void arm(const DomainUuid& uuid, Milliseconds after) override;
+  void arm(const DomainUuid& uuid, Milliseconds after, engine::Callback<Outcome> done) override;
   void disarm(const DomainUuid& uuid) override;
 
  private:
-  void run(const DomainUuid& uuid, const std::string& what, std::function<Outcome()> work);
+  void run(const DomainUuid& uuid, const std::string& what, std::function<Outcome()> work, engine::Callback<Outcome> done);
   DeadManConfig config_;
   engine::Log& log_;
   BlockingCalls calls_;

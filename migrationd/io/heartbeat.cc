@@ -121,7 +121,7 @@ NodeName HeartbeatCluster::peer() const {
 
 bool HeartbeatCluster::member(const NodeName& node) const {
   ask(node);
-  return status_[node].member;
+  return status_[node].member.value_or(true);
 }
 
 void HeartbeatCluster::ask(const NodeName& node) const {
@@ -141,9 +141,12 @@ void HeartbeatCluster::ask_now(const NodeName& node, std::function<void()> done)
                 Status& one = status_[node];
                 one.asking = false;
                 one.asked = std::chrono::steady_clock::now();
-                const bool member = end.ok() && end.value().exit_status == 0 &&
-                                    (end.value().out.starts_with("active") || end.value().out.starts_with("up"));
-                if (member) down_.seen_as_member(node, began);
+                std::optional<bool> member;  // of its output alone: for a dead node cl_status fails, too
+                for (const char* alive : {"active", "up", "init"}) {
+                  if (end.ok() && end.value().out.starts_with(alive)) member = true;
+                }
+                if (end.ok() && end.value().out.starts_with("dead")) member = false;
+                if (member.value_or(false)) down_.seen_as_member(node, began);
                 const bool changed = std::exchange(one.member, member) != member;
                 for (const auto& call : std::exchange(one.waiting, {})) call();
                 if (changed && listener_ != nullptr) listener_->members_changed();
@@ -183,14 +186,29 @@ void HeartbeatCluster::fenced_since(const NodeName& node, Instant since, engine:
   boost::asio::post(loop_, [done, fenced] { done(fenced); });
 }
 
-/// Heartbeat can't be asked to fence, nor tells whether it did: the same device is used once more.
+void HeartbeatCluster::fencing_configured(engine::Callback<bool> done) {
+  boost::asio::post(loop_, [done, configured = !cf_.stonith.empty()] { done(configured); });
+}
+
+/// Heartbeat can't be asked to fence, nor tells whether it did: the same device is used once more, for a node that
+/// Heartbeat calls dead this moment, or for this one.
 void HeartbeatCluster::request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) {
-  if (cf_.stonith.empty()) {
-    boost::asio::post(loop_, [done] { done(Error{"ha.cf configures no STONITH"}); });
+  const char* refusal = cf_.stonith.empty() ? "ha.cf configures no STONITH" : !active_here() ? "Heartbeat does not run here" : nullptr;
+  if (refusal != nullptr) {
+    boost::asio::post(loop_, [done, refusal] { done(Error{refusal}); });
     return;
   }
-  log_.write(engine::Log::Level::warning, "", "fencing of " + node + " is asked for: " + why);
-  fence(node, 0, "", std::move(done));
+  const auto go_on = [this, node, why, done] {
+    log_.write(engine::Log::Level::warning, "", "fencing of " + node + " is asked for: " + why);
+    fence(node, 0, "", done);
+  };
+  if (node == settings_.self) return go_on();
+  ask_now(node, [this, node, go_on, done] {
+    if (status_[node].member.value_or(true)) {
+      return done(Error{status_[node].member ? "Heartbeat counts it as alive" : "Heartbeat does not say whether it is dead"});
+    }
+    go_on();
+  });
 }
 
 void HeartbeatCluster::fence(const NodeName& node, std::size_t first, const std::string& troubles,
@@ -263,7 +281,7 @@ engine::OfferJudgement HeartbeatCluster::judge_peer(const NodeName& other, const
   offer.heartbeat_here = active_here() && !heartbeat_stops(settings_.proc);
   offer.stonith = !cf_.stonith.empty();
   offer.peer_down = down_.is_down(other);
-  offer.peer_member = (linked && !offer.peer_down) || status_[other].member;
+  offer.peer_member = (linked && !offer.peer_down) || status_[other].member.value_or(true);
   offer.peer_left = question.left.contains(other);
   offer.peer_rebooted = question.rebooted.contains(other);
   if (offer.peer_member) {

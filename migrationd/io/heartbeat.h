@@ -61,13 +61,15 @@ class HeartbeatCluster : public ClusterSource {
   void staying(engine::Callback<Outcome> done) override;
   void fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) override;
   void request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) override;
+  void fencing_configured(engine::Callback<bool> done) override;
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
   void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
 
  private:
   struct Status {
-    bool member = false;
+    /// Nothing: it is not known, as before the first answer or when Heartbeat does not say.
+    std::optional<bool> member;
     std::optional<std::chrono::steady_clock::time_point> asked;  ///< when it was last asked
     bool asking = false;
     std::vector<std::function<void()>> waiting;  ///< for the answer

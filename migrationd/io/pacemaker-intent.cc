@@ -42,6 +42,20 @@ void PacemakerCluster::intent_of_stop(const engine::StopQuestion& question, engi
                });
 }
 
+bool fencing_in_cib(const std::string& cib) {
+  pugi::xml_document document;
+  const auto configuration = document.load_string(cib.c_str()) ? document.child("cib").child("configuration") : pugi::xml_node();
+  if (!configuration) return true;
+  const auto property = [&](const std::string& name) {
+    return std::string(configuration.select_node(("crm_config//nvpair[@name='" + name + "']").c_str()).node().attribute("value").value());
+  };
+  const std::string enabled = property("stonith-enabled");
+  const std::string watchdog = property("stonith-watchdog-timeout");  // SBD without a disk fences, and is no resource
+  if (enabled == "false" || enabled == "no" || enabled == "off" || enabled == "0" || enabled == "n") return false;
+  const bool by_watchdog = !watchdog.empty() && watchdog.find_first_of("123456789-") != std::string::npos;
+  return by_watchdog || configuration.select_node("resources//*[self::primitive or self::template][@class='stonith']");
+}
+
 Outcome staying_by_monitor(const std::string& xml, const NodeName& node) {
   const std::string unsure = "it can't be told whether Pacemaker goes on to use that node: ";
   pugi::xml_document document;

@@ -247,6 +247,13 @@ void PacemakerCluster::request_fencing(const NodeName& node, const std::string& 
   carry_out({{"stonith_admin", "--reboot", node, "--timeout=100", "--tag=migrationd"}, {}, fencing_limit}, std::move(done));
 }
 
+void PacemakerCluster::fencing_configured(engine::Callback<bool> done) {
+  run_process(loop_.get_executor(), {{"cibadmin", "--query", "--local"}, {}, query_limit},
+              [weak = std::weak_ptr<int>(life_), done](Result<ProcessEnd> end) {
+                if (weak.lock()) done(!end.ok() || end.value().exit_status != 0 || fencing_in_cib(end.value().out));
+              });
+}
+
 void PacemakerCluster::clean_up(const std::string& resource, engine::Callback<Outcome> done) {
   carry_out({{"crm_resource", "--cleanup", "--resource", resource, "--node", settings_.self}, {}, query_limit}, std::move(done));
 }

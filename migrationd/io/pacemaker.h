@@ -35,6 +35,9 @@ struct PacemakerSettings {
 /// Errors: not that kind of XML.
 Result<std::vector<Fencing>> power_fencings(const std::string& xml);
 
+/// Whether a CIB, as cibadmin prints it, configures fencing. One that can't be read does.
+bool fencing_in_cib(const std::string& cib);
+
 /// Whether Pacemaker uses `node` and goes on to, by the answer of `crm_mon -1 --output-as=xml`. Error: why it does not (being
 /// shut down, standby, no quorum), or that it can't be told.
 Outcome staying_by_monitor(const std::string& xml, const NodeName& node);
@@ -55,6 +58,7 @@ class PacemakerCluster : public ClusterSource {
   void staying(engine::Callback<Outcome> done) override;
   void fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) override;
   void request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) override;
+  void fencing_configured(engine::Callback<bool> done) override;
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
   void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;

@@ -147,7 +147,7 @@ class Probe : public engine::HypervisorListener {
       record.state.phase = handoff::Phase::offered;
       record.state.offer_ends = clock_.now() + Milliseconds(milliseconds);
       outcome(io::store_record(state_dir_, record, io::boot_id().value()));
-      dead_man_.arm(uuid, Milliseconds(milliseconds));
+      dead_man_.arm(uuid, Milliseconds(milliseconds), [](Outcome) {});
     } else if (word == "disarm") {
       dead_man_.disarm(uuid);
       print({{"done", word}});

@@ -59,7 +59,7 @@ void ClusterStack::update() {
 
 void ClusterStack::fence(const NodeName& node, const NodeName& by, std::function<void(Outcome)> done) {
   if (!sim_.settings.fencing) {
-    sim_.queue.after(1000, [done] { done(Error{"no fencing is configured"}); });
+    sim_.queue.after(1000, [done, fails = sim_.settings.fencing_fails] { done(Error{fails ? "no device answers" : "no fencing is configured"}); });
     return;
   }
   auto& waiting = fencing_[node];

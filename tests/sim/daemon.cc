@@ -168,6 +168,10 @@ void Daemon::request_fencing(const NodeName& other, const std::string& why, engi
   });
 }
 
+void Daemon::fencing_configured(engine::Callback<bool> done) {
+  sim.to_daemon(1, self(), [this, done] { done(sim.settings.fencing || sim.settings.fencing_fails); });
+}
+
 void Daemon::intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) {
   sim.to_daemon(sim.settings.intent, self(), [this, question, done] {
     done(sim.intent_of_stop(node.name, question.uuid));
@@ -211,8 +215,10 @@ void Daemon::write_farewells(const std::set<NodeName>& nodes) {
 
 // ---------------------------------------------------------------- dead-man, log
 
-void Daemon::arm(const DomainUuid& uuid, Milliseconds after) {
+void Daemon::arm(const DomainUuid& uuid, Milliseconds after, engine::Callback<Outcome> done) {
   disarm(uuid);
+  sim.to_daemon(1, self(), [this, done] { done(sim.settings.dead_man ? Outcome{Done{}} : Outcome{Error{"it can't be armed"}}); });
+  if (!sim.settings.dead_man) return;
   node.dead_men[uuid] = sim.queue.after(after.count(), [this_node = &node, sim = &sim, uuid] {
     this_node->dead_men.erase(uuid);
     if (this_node->daemon && !this_node->daemon->frozen) return;  // it keeps its deadlines itself

@@ -62,6 +62,7 @@ struct Daemon : engine::Clock,
   void staying(engine::Callback<Outcome> done) override;
   void fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) override;
   void request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) override;
+  void fencing_configured(engine::Callback<bool> done) override;
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
   void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
@@ -69,7 +70,7 @@ struct Daemon : engine::Clock,
   void write(const engine::Record& record, engine::Callback<Outcome> done) override;
   void write_farewells(const std::set<NodeName>& nodes) override;
   // engine::DeadMan
-  void arm(const DomainUuid& uuid, Milliseconds after) override;
+  void arm(const DomainUuid& uuid, Milliseconds after, engine::Callback<Outcome> done) override;
   void disarm(const DomainUuid& uuid) override;
   // engine::Log
   void write(Level level, const std::string& domain, const std::string& text) override;

@@ -27,6 +27,8 @@ void Scenario::set(int line, const std::string& name, const std::string& value) 
                                               {"handoff-timeout", &settings.handoff_timeout}};
   const std::map<std::string, std::pair<bool*, std::map<std::string, bool>>> choices = {
       {"fencing", {&settings.fencing, {{"possible", true}, {"impossible", false}}}},
+      {"fence-devices", {&settings.fencing_fails, {{"silent", true}, {"none", false}}}},
+      {"dead-man", {&settings.dead_man, {{"works", true}, {"fails", false}}}},
       {"unfenced", {&settings.unfenced_membership, {{"membership", true}, {"refuse", false}}}},
       {"lost-answer", {&settings.resume_on_lost_answer, {{"resumes", true}, {"pauses", false}}}}};
   if (const auto time = times.find(name); time != times.end()) {

@@ -29,6 +29,8 @@ struct Settings {
   Time journal = 5;
   // the cluster manager
   Time intent = 30;
+  bool fencing_fails = false;     ///< where it is not possible: it is configured, but no device answers
+  bool dead_man = true;           ///< it can be armed
   bool fencing = true;
   Time fence = 3000;
   Time reboot = 15'000;        ///< from a fencing to the node's next boot; 0: it stays off

@@ -88,6 +88,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void staying(Callback<Outcome> done) override { done(Done{}); }
   void fenced_since(const NodeName&, Instant, Callback<bool>) override {}
   void request_fencing(const NodeName&, const std::string&, Callback<Outcome>) override {}
+  void fencing_configured(Callback<bool>) override {}
   void intent_of_stop(const StopQuestion&, Callback<StopIntent>) override {}
   void judge_offer(const OfferQuestion&, Callback<OfferJudgement>) override {}
   void clean_up(const std::string&, Callback<Outcome>) override {}
@@ -98,7 +99,8 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   }
   void write_farewells(const std::set<NodeName>&) override {}
   // DeadMan, Log
-  void arm(const DomainUuid&, Milliseconds) override {}
+  Outcome armed = Done{};
+  void arm(const DomainUuid&, Milliseconds, Callback<Outcome> done) override { done(armed); }
   void disarm(const DomainUuid&) override {}
   void write(Level level, const std::string&, const std::string& text) override {
     if (level == Level::alarm) alarms.push_back(text);

@@ -28,7 +28,7 @@ std::string armed_with(const tests::Scratch& scratch, const std::string& config)
   Silent log;
   DeadManConfig settings{program, "/srv/state", scratch / "run", false, config};
   DeadManProcess dead_man(loop, settings, log);
-  dead_man.arm(*DomainUuid::parse("0b7e4c1a-90ab-4cde-8f01-23456789abcd"), Milliseconds{3000});
+  dead_man.arm(*DomainUuid::parse("0b7e4c1a-90ab-4cde-8f01-23456789abcd"), Milliseconds{3000}, [](Outcome armed) { CHECK(armed.ok()); });
   loop.run();
   CHECK(log.said.empty());
   return tests::file_content(scratch / "words");

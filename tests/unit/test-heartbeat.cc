@@ -36,7 +36,8 @@ struct Node {
   explicit Node(const std::string& more_of_ha_cf = "stonith_host * external/ssh hb1 hb2\n") {
     tests::write_file(scratch / "ha.cf", "ucast eth0 10.0.0.2\nnode hb1 hb2\n" + more_of_ha_cf);
     tests::write_file(scratch / "pid", std::to_string(::getpid()) + "\n");
-    tests::write_file(scratch / "cl_status", "#!/bin/sh\n[ \"$*\" = 'nodestatus hb2' ] && cat " + (scratch / "status") + "\n");
+    tests::write_file(scratch / "cl_status", "#!/bin/sh\n[ \"$*\" = 'nodestatus hb2' ] && cat " + (scratch / "status") +
+                      "\ngrep -q active " + (scratch / "status") + "\n");
     ::chmod((scratch / "cl_status").c_str(), 0755);
     tests::write_file(scratch / "stonith", "#!/bin/sh\necho \"$*\" >> " + (scratch / "resets") + "\n[ \"$2\" = works ]\n");
     ::chmod((scratch / "stonith").c_str(), 0755);
@@ -114,6 +115,7 @@ TEST_CASE("heartbeat: what was asked before a take-over does not undo it") {
 TEST_CASE("heartbeat: a node is fenced with ha.cf's own devices, one after the other, and only what succeeded is proof") {
   Node node("stonith_host hb2 works not ours\nstonith_host HB1 broken a b\nstonith works /etc/ha.d/power\n");
   CHECK_FALSE(node.fenced_since({}));
+  node.shows("dead");
   CHECK(node.fenced().ok());
   CHECK(node.resets() == "-t broken -p a b -T reset hb2\n-t works -F /etc/ha.d/power -T reset hb2\n");
   CHECK(node.fenced_since({}));
@@ -122,11 +124,13 @@ TEST_CASE("heartbeat: a node is fenced with ha.cf's own devices, one after the o
 
 TEST_CASE("heartbeat: what can't fence says so, and proves nothing") {
   Node broken("stonith_host * broken a\n");
+  broken.shows("dead");
   const Outcome outcome = broken.fenced();
   REQUIRE_FALSE(outcome.ok());
   CHECK(outcome.error().find("stonith -t broken -T reset hb2") != std::string::npos);
   CHECK_FALSE(broken.fenced_since({}));
   Node others("stonith_host hb2 works a\n");
+  others.shows("dead");
   CHECK(others.fenced().error().find("no STONITH device for this node") != std::string::npos);
   Node none("");
   CHECK(none.fenced().error().find("no STONITH") != std::string::npos);
@@ -178,5 +182,26 @@ TEST_CASE("heartbeat: a peer whose daemon said farewell is not fenced; nobody wa
   CHECK(node.judged() == handoff::Judgement::take_back);
   node.now = node.now + Milliseconds{60'000};
   CHECK(node.judged() == handoff::Judgement::take_back);
+  CHECK(node.resets() == "");
+}
+
+TEST_CASE("heartbeat: who is alive for Heartbeat is not fenced, however long it takes to say so; nor is anybody in doubt") {
+  Node node("stonith_host * works a\n");
+  SUBCASE("alive") { CHECK(node.fenced().error() == "Heartbeat counts it as alive"); }
+  SUBCASE("alive, said late") {
+    tests::write_file(node.scratch / "cl_status", "#!/bin/sh\nsleep 0.3\necho up\n");
+    CHECK(node.cluster->member("hb2"));  // not known yet
+    CHECK(node.fenced().error() == "Heartbeat counts it as alive");
+  }
+  SUBCASE("Heartbeat does not say") {
+    tests::write_file(node.scratch / "cl_status", "#!/bin/sh\nexit 1\n");
+    CHECK(node.fenced().error() == "Heartbeat does not say whether it is dead");
+    CHECK(node.cluster->member("hb2"));
+  }
+  SUBCASE("Heartbeat does not run here") {
+    node.shows("dead");
+    tests::write_file(node.scratch / "pid", "");
+    CHECK(node.fenced().error() == "Heartbeat does not run here");
+  }
   CHECK(node.resets() == "");
 }

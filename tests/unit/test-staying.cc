@@ -97,3 +97,21 @@ TEST_CASE("staying: a node that Pacemaker uses stays, one that it leaves does no
     CHECK(said(staying_by_monitor(odd, "n1")).find("can't be told") != std::string::npos);
   CHECK(said(staying_by_monitor(monitor(used), "n3")).find("does not list it") != std::string::npos);
 }
+
+TEST_CASE("staying: whether a CIB configures fencing, and one that can't be read does") {
+  const auto cib = [](const std::string& property, const std::string& resources) {
+    return "<cib><configuration><crm_config><cluster_property_set id=\"p\">" + property + "</cluster_property_set></crm_config><resources>" +
+           resources + "</resources></configuration></cib>";
+  };
+  const std::string device = "<clone id=\"c\"><primitive id=\"f\" class=\"stonith\" type=\"fence_ipmilan\"/></clone>";
+  const auto set = [](const std::string& name, const std::string& value) {
+    return "<nvpair id=\"x\" name=\"" + name + "\" value=\"" + value + "\"/>";
+  };
+  CHECK(fencing_in_cib(cib("", device)));
+  CHECK(fencing_in_cib(cib(set("stonith-enabled", "true"), device)));
+  CHECK_FALSE(fencing_in_cib(cib(set("stonith-enabled", "false"), device)));
+  CHECK_FALSE(fencing_in_cib(cib("", "<primitive id=\"vm1\" class=\"ocf\"/>")));
+  CHECK(fencing_in_cib(cib(set("stonith-watchdog-timeout", "10s"), "")));
+  CHECK_FALSE(fencing_in_cib(cib(set("stonith-watchdog-timeout", "0"), "")));
+  for (const std::string& odd : {""s, "garbage"s, "<cib/>"s}) CHECK(fencing_in_cib(odd));
+}
