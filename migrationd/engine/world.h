@@ -105,7 +105,7 @@ class Hypervisor {
   virtual std::map<DomainUuid, DomainView> all() const = 0;
   /// A new complete look; then `look` is fresh.
   virtual void refresh(Callback<Outcome> done) = 0;
-  /// Starts it (transient). Fails if it is there already.
+  /// Starts it; transient, unless the hypervisor has a definition of it already, which it keeps. Fails if it is there already.
   virtual void boot(const Definition& definition, Callback<Outcome> done) = 0;
   virtual void resume(const DomainUuid& uuid, Callback<Outcome> done) = 0;
   /// Asks the guest to power off; done means only that it was asked.

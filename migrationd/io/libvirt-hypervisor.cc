@@ -197,6 +197,7 @@ void LibvirtHypervisor::list(engine::Callback<Outcome> done) {
         }
         // Transient and not active: a start that is still under way, such as one ordered by a daemon that was killed
         // meanwhile. Its reading says that it can't be told. Before the active ones, so that it is in one of the two.
+        // A persistent one that is not active is only a definition, such as the one that config= names.
         if (!Found::collect(connection, VIR_CONNECT_LIST_DOMAINS_INACTIVE | VIR_CONNECT_LIST_DOMAINS_TRANSIENT, found.uuids) ||
             !Found::collect(connection, VIR_CONNECT_LIST_DOMAINS_ACTIVE, found.uuids))
           return libvirt_error("list the domains");

@@ -89,7 +89,8 @@ Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const 
   if (!found) return Error{what + ": " + found.error()};
   virDomainPtr domain = found.value().get();
   unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PAUSED | options.value().flags;
-  if (virDomainIsPersistent(domain) == 1) flags |= VIR_MIGRATE_UNDEFINE_SOURCE;
+  // A definition stays where it is: its file may be the one that config= names. Only who asks for it has it removed.
+  if (virDomainIsPersistent(domain) != 1) flags &= ~static_cast<unsigned>(VIR_MIGRATE_UNDEFINE_SOURCE);
   Result<std::string> xml = destination_xml(domain);
   if (!xml) return Error{what + ": " + xml.error()};
   Parameters parameters;

@@ -21,7 +21,7 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "File with the domain's libvirt XML",
      .long_text = "Absolute path of the file that holds the domain's definition as libvirt XML. It is parsed as XML: the "
                   "domain's name and UUID come from it, however it is laid out. The file must be there on every node that "
-                  "may start the domain."},
+                  "may start the domain. It may be libvirt's own of a defined domain: migrations leave definitions as they are."},
     {.name = "name", .reloadable = false, .unique = true,
      .short_text = "Name of the domain",
      .long_text = "Name of the domain. Needed only when it can't be taken from the file, for example because the file is "

@@ -4,7 +4,8 @@
 domains start, move live as the example promises, and go again.
 
 Of an example's text only the names change: alpha and beta are the lab's nodes, the domains its guests, the power
-switches and the file system those that a lab has."""
+switches and the file system those that a lab has. The domains are defined in libvirt on both nodes, and config= is
+libvirt's own file of the definition, as the examples have it."""
 
 import re
 import sys
@@ -17,8 +18,10 @@ lab = None
 clean = {}  # section of the CIB: how it was before the examples
 EXAMPLES = TOP / "cib-examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.xml"))
-PLACES = [("alpha", "node1"), ("beta", "node2"), ("/etc/libvirt/qemu/vm1.xml", "/etc/libvirt/lab/vm1.xml"),
-          ("/etc/libvirt/qemu/db.xml", "/etc/libvirt/lab/vm1.xml"), ("/etc/libvirt/qemu/web.xml", "/etc/libvirt/lab/vm2.xml"),
+DEFINITIONS = "/etc/libvirt/qemu"
+GUESTS = ("vm1", "vm2")
+PLACES = [("alpha", "node1"), ("beta", "node2"),
+          (f"{DEFINITIONS}/db.xml", f"{DEFINITIONS}/vm1.xml"), (f"{DEFINITIONS}/web.xml", f"{DEFINITIONS}/vm2.xml"),
           ("migration_transport=tls", "migration_transport=tcp"),
           # A directory that is mounted on another stands for the cluster file system.
           ("/dev/vg-shared/images", "/var/lib/images"), ("/srv/images", "/var/lib/mounted"), ("fstype=gfs2", "fstype=none options=bind")]
@@ -117,11 +120,21 @@ def gone():
     for section in ("constraints", "resources", "crm_config"):
         node.write("/root/section.xml", clean[section])
         node.run(f"cibadmin --replace --scope={section} --xml-file=/root/section.xml")
-    for guest in ("vm1", "vm2"):
+    for guest in GUESTS:
         wait_until(lambda: not where(lab, guest), 60, f"the end of {guest}")
     wait_settled(lab)
     node.run("crm_resource --cleanup", check=False)
     one_writer(lab)
+    defined()
+
+
+def defined():
+    """libvirt has each domain's definition still, on each node that is on: its file, and the domain as persistent."""
+    for node in lab.nodes:
+        for guest in GUESTS if node.on else ():
+            check(guest in node.read(f"{DEFINITIONS}/{guest}.xml"), f"{guest}'s file on {node.name} is another's")
+            check(guest in node.virsh("list", "--all", "--persistent", "--name").stdout.split(),
+                  f"{guest} is not defined on {node.name} any more")
 
 
 def case_the_lab_comes_up():
@@ -129,6 +142,8 @@ def case_the_lab_comes_up():
     lab = up(stack="pacemaker", guests=2)
     for node in lab.nodes:
         node.run("mkdir -p /var/lib/images /var/lib/mounted")
+        for guest in GUESTS:
+            node.virsh("define", lab.guest(guest).xml)
     for section in ("crm_config", "resources", "constraints"):
         clean[section] = lab.nodes[0].run(f"cibadmin --query --scope={section}").stdout
 
@@ -167,7 +182,12 @@ def case_simple_moves_live():
     started("vm1")
     source, destination = on(lab)
     kept_live(measured(lab, "vm1", lambda: (standby(lab, source), wait_on(lab, destination))))
+    defined()
     unstandby(lab, source)
+    # A copy came to a node that has the definition of before; back again, to where it was moved away from.
+    kept_live(measured(lab, "vm1", lambda: (standby(lab, destination), wait_on(lab, source))))
+    unstandby(lab, destination)
+    defined()
     gone()
 
 

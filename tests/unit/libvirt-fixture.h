@@ -65,12 +65,20 @@ struct LibvirtNode {
   ~LibvirtNode() {
     hypervisor.stop();
     if (domain) ::virDomainDestroy(domain.get());
+    if (defined) ::virDomainUndefine(defined.get());
+  }
+  std::string xml() const {
+    return "<domain type='test'><name>vm1</name><uuid>" + vm.str() +
+           "</uuid><memory unit='KiB'>65536</memory><os><type>hvm</type></os></domain>";
   }
   void create() {
-    const std::string xml = "<domain type='test'><name>vm1</name><uuid>" + vm.str() +
-                            "</uuid><memory unit='KiB'>65536</memory><os><type>hvm</type></os></domain>";
-    domain.reset(::virDomainCreateXML(connection.get(), xml.c_str(), 0));
+    domain.reset(::virDomainCreateXML(connection.get(), xml().c_str(), 0));
     REQUIRE(domain);
+  }
+  /// As virsh define; undefined again at the end.
+  void define() {
+    defined.reset(::virDomainDefineXML(connection.get(), xml().c_str()));
+    REQUIRE(defined);
   }
   /// Runs the loop until it is so; at most 10 s.
   bool until(const std::function<bool()>& so) {
@@ -98,6 +106,7 @@ struct LibvirtNode {
   Scratch scratch;
   std::unique_ptr<virConnect, int (*)(virConnectPtr)> connection;
   io::DomainHandle domain;
+  io::DomainHandle defined;
   boost::asio::io_context loop;
   Kept log;
   io::LibvirtHypervisor hypervisor{loop, {.uri = "test:///default", .pid_directory = scratch / "pids"}, log};

@@ -16,8 +16,9 @@ namespace {
 
 /// A domain with its emulator, migrated to nowhere: the call stands still until `answer` says how it ends.
 struct Job {
-  explicit Job(bool with_emulator = true) {
-    if (with_emulator) emulator.emplace(node.scratch, "vm1", node.vm);
+  explicit Job(bool defined = false, const std::string& options = "") {
+    if (defined) node.define();
+    emulator.emplace(node.scratch, "vm1", node.vm);
     watched.on_migrate([this](virDomainPtr, virTypedParameterPtr parameters, unsigned count, unsigned with) {
       std::unique_lock held(lock);
       flags = with;
@@ -30,7 +31,7 @@ struct Job {
     });
     node.hypervisor.start();
     REQUIRE(node.seen(Here::running));
-    node.hypervisor.migrate(node.vm, {.to = "n2", .uri = "test:///elsewhere"}, [this](engine::MigrationEnd with) { end = with; });
+    node.hypervisor.migrate(node.vm, {.to = "n2", .uri = "test:///elsewhere", .options = options}, [this](engine::MigrationEnd with) { end = with; });
     REQUIRE(node.until([this] {
       std::lock_guard held(lock);
       return called;
@@ -72,6 +73,17 @@ TEST_CASE("libvirt-job: the copy is ordered to arrive paused and marked, so that
   CHECK((job.flags & VIR_MIGRATE_PERSIST_DEST) == 0);
   CHECK(job.definition.find(io::copy_mark_uri) != std::string::npos);
   CHECK(job.definition.find("ran=\"yes\"") != std::string::npos);
+}
+
+TEST_CASE("libvirt-job: libvirt's own file of a definition, which config= may name, stays where it is") {
+  const auto flags = [](bool defined, const char* options) {
+    Job job(defined, options);
+    std::lock_guard held(job.lock);
+    return job.flags & (VIR_MIGRATE_UNDEFINE_SOURCE | VIR_MIGRATE_PERSIST_DEST);
+  };
+  CHECK(flags(true, "") == 0);
+  CHECK(flags(true, "--undefinesource") == VIR_MIGRATE_UNDEFINE_SOURCE);  // asked for
+  CHECK(flags(false, "--undefinesource") == 0);                           // nothing to undefine; libxl would complain
 }
 
 TEST_CASE("libvirt-job: a lost answer ends nothing as long as nobody can tell what became of the source") {

@@ -89,3 +89,25 @@ TEST_CASE("libvirt-listing: before each domain of the listing is read, nothing i
   CHECK(node.seen(Here::running));
   CHECK(node.hypervisor.look(other).here == Here::absent);
 }
+
+TEST_CASE("libvirt-listing: a definition alone is no domain: it is absent, boots in place, and is absent after its end") {
+  tests::LibvirtNode node(false);
+  node.define();
+  node.hypervisor.start();
+  REQUIRE(node.until([&] { return node.log.has("is connected"); }));
+  CHECK(node.look().here == Here::absent);
+  CHECK(node.hypervisor.all().count(node.vm) == 0);
+
+  std::optional<Outcome> booted, destroyed;
+  node.hypervisor.boot({node.vm, "vm1", node.xml()}, [&](Outcome outcome) { booted = outcome; });
+  REQUIRE(node.until([&] { return booted.has_value(); }));
+  CHECK_MESSAGE(booted->ok(), (booted->ok() ? "" : booted->error()));
+  CHECK(node.look().here == Here::running);
+  CHECK(::virDomainIsPersistent(node.defined.get()) == 1);
+
+  node.hypervisor.destroy(node.vm, [&](Outcome outcome) { destroyed = outcome; });
+  REQUIRE(node.until([&] { return destroyed.has_value(); }));
+  CHECK(destroyed->ok());
+  CHECK(node.seen(Here::absent));
+  CHECK(::virDomainIsPersistent(node.defined.get()) == 1);
+}
