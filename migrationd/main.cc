@@ -31,6 +31,7 @@
 #include "migrationd/io/local-service.h"
 #include "migrationd/io/log-sink.h"
 #include "migrationd/io/node-link.h"
+#include "migrationd/io/own-address.h"
 
 namespace {
 
@@ -107,7 +108,7 @@ class Daemon {
   int run();
 
  private:
-  Outcome begin();
+  Outcome begin(const std::map<NodeName, std::vector<std::string>>& nodes);
   void end();
   void pet_watchdog();
 
@@ -196,8 +197,15 @@ Outcome Daemon::prepare() {
 }
 
 /// The nodes are known now: what depends on them.
-Outcome Daemon::begin() {
-  if (!config_.listen_everywhere) link_settings_.listen = config_.listen.empty() ? cluster_.source->own_addresses() : config_.listen;
+Outcome Daemon::begin(const std::map<NodeName, std::vector<std::string>>& nodes) {
+  if (!config_.listen_everywhere && config_.listen.empty()) {
+    const auto found = io::listen_addresses(cluster_.source->own_addresses(), nodes);
+    if (!found) return Error{found.error()};
+    if (!found.value().note.empty()) log_.write(engine::Log::Level::warning, "", found.value().note);
+    link_settings_.listen = found.value().addresses;
+  } else if (!config_.listen_everywhere) {
+    link_settings_.listen = config_.listen;
+  }
   link_ = std::make_unique<io::NodeLink>(loop_, link_settings_, log_);
   world_ = std::make_unique<engine::World>(
       engine::World{*clock_, *hypervisor_, *link_, *cluster_.source, *journal_, *dead_man_, log_});
@@ -289,7 +297,7 @@ int Daemon::run() {
   cluster_.source->start([this](const std::map<NodeName, std::vector<std::string>>& nodes) {
     if (engine_) {
       engine_->nodes_changed();
-    } else if (const Outcome begun = begin(); !begun.ok()) {
+    } else if (const Outcome begun = begin(nodes); !begun.ok()) {
       log_.write(engine::Log::Level::alarm, "", begun.error());
       exit_code_ = fail(begun.error());
       loop_.stop();

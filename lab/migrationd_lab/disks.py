@@ -128,8 +128,18 @@ def _make_etc(settings, node, etc):
             guest_image.domain_xml(guest, settings.guest_memory, settings.accel))
     (etc / "hostname").write_text(f"{node}\n")
     (etc / "machine-id").write_text(host_uuid(node).replace("-", "") + "\n")
+    (etc / "hosts").write_text(_hosts(settings, node))
+
+
+def _hosts(settings, node):
+    """Under Heartbeat, which knows its nodes by name alone, as Debian's installer leaves it, with the others added: a
+    node's own name is loopback, on the last node beside its real address, on the others without it."""
     members = [*settings.ports, *settings.guest_names]
-    (etc / "hosts").write_text("127.0.0.1 localhost\n" + "".join(f"{address(m)} {m}\n" for m in members))
+    lines = ["127.0.0.1 localhost"]
+    if settings.stack == "heartbeat":
+        lines.append(f"127.0.1.1 {node}")
+        members = [m for m in members if m != node or node == settings.node_names[-1]]
+    return "".join(f"{line}\n" for line in [*lines, *(f"{address(m)} {m}" for m in members)])
 
 
 def make_guest_disks(settings):

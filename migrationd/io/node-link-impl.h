@@ -95,6 +95,8 @@ struct NodeLink::Impl : std::enable_shared_from_this<Impl> {
   // ---- accepting ----
 
   Outcome start();
+  error_code listen_at(tcp::endpoint where);
+  Outcome listen_at_name(const std::string& address);
   asio::awaitable<void> accept(std::shared_ptr<tcp::acceptor> acceptor);
   asio::awaitable<void> serve(tcp::socket socket);
   bool may_complain();

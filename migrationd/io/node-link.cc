@@ -6,44 +6,69 @@
 #include <boost/asio/ip/v6_only.hpp>
 
 #include "migrationd/io/node-link-impl.h"
+#include "migrationd/io/own-address.h"
 #include "migrationd/wire/peer-codec.h"
 
 namespace migrationd::io {
+
+namespace {
+std::string cannot_listen(const std::string& where, const error_code& code) {
+  return "can't listen on " + where + ": " + code.message() +
+         (code == asio::error::address_in_use ? "; another program, or another migrationd, has this port: see ss -ltnp"
+                                              : "; is it an address of this node? See \"listen\" in migrationd.conf");
+}
+}  // namespace
+
+error_code NodeLink::Impl::listen_at(tcp::endpoint where) {
+  error_code code, ignored;
+  auto acceptor = std::make_shared<tcp::acceptor>(loop);
+  acceptor->open(where.protocol(), code);
+  if (!code) acceptor->set_option(tcp::acceptor::reuse_address(true), code);
+  if (where.address().is_v6()) acceptor->set_option(asio::ip::v6_only(!where.address().is_unspecified()), ignored);
+  if (!code) acceptor->bind(where, code);
+  if (!code) acceptor->listen(asio::socket_base::max_listen_connections, code);
+  if (!code) acceptors.push_back(acceptor);
+  return code;
+}
+
+/// At each address that the name has; one that this node does not have is passed over if there is another.
+Outcome NodeLink::Impl::listen_at_name(const std::string& address) {
+  const auto parsed = parse_address(address);
+  if (!parsed) return Error{"can't listen on \"" + address + "\": this is no address"};
+  const auto found = addresses_of(parsed->host, real_network());
+  if (found.empty()) return Error{"can't listen on " + address + ": the name is not known"};
+  error_code not_numeric;
+  asio::ip::make_address(parsed->host, not_numeric);
+  if (not_numeric && found.front().is_loopback())
+    say(Level::alarm, "listen: the name " + parsed->host + " stands for " + found.front().to_string() +
+                          " only, which no other node reaches: give it its real address in /etc/hosts, or write "
+                          "listen = ADDRESS in migrationd.conf");
+  std::string missing;
+  bool listening = false;
+  for (const auto& one : found) {
+    const tcp::endpoint endpoint(one, parsed->port.value_or(settings.port));
+    const error_code code = listen_at(endpoint);
+    if (code == asio::error::address_in_use) return Error{cannot_listen(to_text(endpoint), code)};
+    if (code) missing += (missing.empty() ? "" : "; ") + cannot_listen(to_text(endpoint), code);
+    listening = listening || !code;
+  }
+  if (!listening) return Error{missing};
+  if (!missing.empty()) say(Level::warning, missing);
+  return Done{};
+}
 
 Outcome NodeLink::Impl::start() {
   if (!context) return Error{"OpenSSL can't be set up for TLS 1.3 with a pre-shared key: check the version (3.0 or later) and openssl.cnf"};
   if (!wire::valid_node_name(settings.self)) return Error{"\"" + settings.self + "\" can't be a node's name: it's empty, too long or has blanks"};
   if (settings.keys.empty()) return Error{"there is no key for the links to the other nodes"};
-  const std::vector<std::string> everywhere = {"::"};
-  for (const std::string& address : settings.listen.empty() ? everywhere : settings.listen) {
-    const auto parsed = parse_address(address);
-    if (!parsed) return Error{"can't listen on \"" + address + "\": this is no address"};
-    error_code code;
-    tcp::resolver resolver(loop);
-    const auto port = parsed->port.value_or(settings.port);
-    const auto found = resolver.resolve(parsed->host, std::to_string(port), tcp::resolver::passive, code);
-    if (code || found.empty()) return Error{"can't listen on " + address + ": the name is not known (" + code.message() + ")"};
-    const tcp::endpoint endpoint = *found.begin();
-    auto acceptor = std::make_shared<tcp::acceptor>(loop);
-    const auto listen_here = [&](tcp::endpoint where) {
-      code = {};
-      acceptor->open(where.protocol(), code);
-      if (!code) acceptor->set_option(tcp::acceptor::reuse_address(true), code);
-      error_code ignored;
-      if (where.address().is_v6()) acceptor->set_option(asio::ip::v6_only(!where.address().is_unspecified()), ignored);
-      if (!code) acceptor->bind(where, code);
-      if (!code) acceptor->listen(asio::socket_base::max_listen_connections, code);
-    };
-    listen_here(endpoint);
-    if (code == asio::error::address_family_not_supported && settings.listen.empty()) {
-      acceptor = std::make_shared<tcp::acceptor>(loop);
-      listen_here({tcp::v4(), settings.port});  // a kernel without IPv6
-    }
-    if (code)
-      return Error{"can't listen on " + to_text(endpoint) + ": " + code.message() +
-                   (code == asio::error::address_in_use ? "; another program, or another migrationd, has this port: see ss -ltnp"
-                                                        : "; is it an address of this node? See \"listen\" in migrationd.conf")};
-    acceptors.push_back(acceptor);
+  if (settings.listen.empty()) {
+    error_code code = listen_at({tcp::v6(), settings.port});
+    // a kernel without IPv6
+    if (code == asio::error::address_family_not_supported) code = listen_at({tcp::v4(), settings.port});
+    if (code) return Error{cannot_listen(to_text({tcp::v6(), settings.port}), code)};
+  }
+  for (const std::string& address : settings.listen) {
+    if (auto listening = listen_at_name(address); !listening) return listening;
   }
   for (const auto& acceptor : acceptors) spawn(accept(acceptor), "accepting connections");
   return Done{};

@@ -50,7 +50,8 @@ struct LinkTimes {
 
 struct LinkSettings {
   NodeName self;
-  /// Where to accept: addresses of this node (a port in them goes before `port`). Empty: all addresses.
+  /// Where to accept: addresses of this node (a port in them goes before `port`), or names, which stand for all that
+  /// they resolve to but loopback, unless that is all. Empty: all addresses.
   std::vector<std::string> listen;
   /// Where to accept, and where to dial when a node's address has no port. 0: any free one (tests).
   std::uint16_t port = default_port;

@@ -281,3 +281,14 @@ TEST_CASE("node-link: where it can't listen it says so") {
   CHECK(refusal({"no such thing"}).find("is no address") != std::string::npos);
   CHECK(refusal({"127.0.0.1", "127.0.0.2"}).empty());
 }
+
+TEST_CASE("node-link: a name in listen that stands for loopback alone is said aloud") {
+  boost::asio::io_context loop;
+  Node a(loop, "alpha");
+  a.start();
+  CHECK_FALSE(a.log.has("no other node reaches"));  // asked for by number
+  a.settings.listen = {"localhost"};
+  a.start();
+  CHECK(a.log.has("the name localhost stands for"));
+  CHECK(a.log.has("/etc/hosts"));
+}
