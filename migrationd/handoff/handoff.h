@@ -235,7 +235,7 @@ using Action = std::variant<action::SendClaim, action::SendWithdraw, action::Sen
 
 enum class Journal {
   unchanged,    ///< nothing to write
-  required,     ///< on disk before the actions, or the step did not happen (feed JournalFailed instead)
+  required,     ///< on disk before the actions, or the step did not happen (take journal_failed() instead)
   best_effort,  ///< written before the actions, but they are safe without it
 };
 

@@ -87,12 +87,7 @@ void Stepper::on(const event::Stop& e) {
       return;
     case Phase::gone:
       if (nothing_here()) return;
-      if (!s_.stop_is_real && here(Here::running)) {  // started by hand, such as outside the cluster
-        s_.epoch = s_.epoch.next();
-        offer(e.offer_for);
-        return;
-      }
-      s_.epoch = s_.epoch.next();  // it runs here without us having been asked: ours to offer, or to end
+      s_.epoch = s_.epoch.next();  // it is here without us having been asked, such as started by hand: ours to offer, or to end
       if (!s_.stop_is_real && here(Here::running)) {
         offer(e.offer_for);
         return;
