@@ -76,7 +76,8 @@ StopOrder order_of(const resource::Parameters& parameters, const DirectDomain& d
   order.shutdown_mode = parameters.shutdown_mode;
   order.time = std::max(time - reserve, time / 2);
   order.shutdown_time = parameters.shutdown_timeout.value_or(order.time * 2 / 3);
-  // Whatever the guest is given, a third of the time is left to end its emulator.
+  // Whatever the guest is given, a third of the time is left to end its emulator: more than the daemon leaves, because here
+  // nobody goes on after the answer, and a libvirt that hangs costs a part of it.
   order.shutdown_time = std::min(order.shutdown_time, order.time * 2 / 3);
   return order;
 }

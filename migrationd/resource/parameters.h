@@ -25,7 +25,7 @@ struct Parameters {
   std::string hypervisor = "qemu:///system";      ///< libvirt URI of this node
   bool force_stop = false;
   std::string shutdown_mode;                      ///< words of libvirt, separated by commas; empty: its choice
-  std::optional<Milliseconds> shutdown_timeout;   ///< nothing: two thirds of the action's time; 0: at once
+  std::optional<Milliseconds> shutdown_timeout;   ///< nothing: what the action's time allows; 0: at once
   Transport migration_transport = Transport::libvirt_default;
   std::string migration_user;
   Milliseconds migration_downtime{0};             ///< 0: the default

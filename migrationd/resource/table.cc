@@ -42,7 +42,9 @@ constexpr auto rows = std::to_array<Row>({
     {.name = "shutdown_timeout", .type = Type::duration,
      .short_text = "How long the guest may take to shut down",
      .long_text = "How long a guest that was asked to shut down may take before it is switched off; 0 switches it off at "
-                  "once. Empty: two thirds of the stop action's timeout."},
+                  "once. Empty, or longer than the stop action's timeout allows: that timeout, less 15 seconds to switch "
+                  "it off and a twentieth (2 seconds at least) for the answer, but at least about half of it; without the "
+                  "daemon two thirds of it."},
 
     {.name = "migration_transport", .type = Type::choice, .choices = "|ssh|tls|tcp",
      .short_text = "How the libvirt of the other node is reached",
