@@ -224,6 +224,9 @@ Outcome take(Parameters& to, const std::string& name, const std::string& value) 
   if (value.empty()) return Done{};
   if (name == "migration_transport")
     if (const auto transport = check_transport(value); !transport) return bad_value(name, value, transport.error());
+  if (name == "handoff" && value == "on")
+    return bad_value(name, value, "it would offer a domain although nobody can tell that its stop is part of a move, and so let it run on "
+                                  "beneath what is to be stopped; in doubt a stop is a real one: say auto, or off");
   if (auto type = check_type(*row, value); !type) return Error{type.error()};
   if (auto no_op = check_no_op(*row, value); !no_op) return Error{no_op.error()};
   Parameters changed = to;
