@@ -67,15 +67,15 @@ int exec_direct(const Installation& installation, const char* action) {
   return errno;
 }
 
-Answer no_direct(const Installation& installation, int error) {
-  return {wire::OcfCode::error, "migrationd isn't running on this node, and " + installation.daemon + " can't be run in its place: " +
-                                    std::strerror(error)};
+Answer no_direct(const Installation& installation, const std::string& why, int error) {
+  const std::string instead = installation.daemon + " can't be run";
+  return {wire::OcfCode::error, (why.empty() ? instead : why + ", and " + instead + " in its place") + ": " + std::strerror(error)};
 }
 
 // For the faces that have to translate the code: waits for --direct, as long as there's time.
-Answer run_direct(const Installation& installation, const char* action, Deadline deadline) {
+Answer run_direct(const Installation& installation, const std::string& why, const char* action, Deadline deadline) {
   const pid_t child = ::fork();
-  if (child < 0) return no_direct(installation, errno);
+  if (child < 0) return no_direct(installation, why, errno);
   if (child == 0) {
     exec_direct(installation, action);
     ::_exit(127);
@@ -93,7 +93,7 @@ Answer run_direct(const Installation& installation, const char* action, Deadline
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   if (!in_time) return {wire::OcfCode::error, "migrationd isn't running on this node, and doing it without took too long"};
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return no_direct(installation, ENOENT);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return no_direct(installation, why, ENOENT);
   if (WIFEXITED(status) && WEXITSTATUS(status) <= static_cast<int>(wire::OcfCode::not_running))
     return {static_cast<wire::OcfCode>(WEXITSTATUS(status)), {}};
   return {wire::OcfCode::error, installation.daemon + " --direct ended abnormally"};
@@ -106,13 +106,15 @@ Answer without_daemon(const Installation& installation, const wire::LocalRequest
     return {wire::OcfCode::error, why + "; without it nothing proves that the domain doesn't run on another node, so " +
                                       request.operation + " is refused; start the service migrationd"};
   set_environment(request);
-  if (!replace) return run_direct(installation, action, deadline);
-  return no_direct(installation, exec_direct(installation, action));
+  if (!replace) return run_direct(installation, why, action, deadline);
+  return no_direct(installation, why, exec_direct(installation, action));
 }
 
 }  // namespace
 
 Answer get_answer(const Installation& installation, wire::LocalRequest request, Deadline deadline, bool replace) {
+  // It looks at the domain's disks, and could hang with their storage; the daemon must not.
+  if (request.operation == "validate-all") return without_daemon(installation, request, "", deadline, replace);
   std::optional<Deadline> patient;  // until when a daemon that is away is waited for
   bool asked_twice = false;
   for (;;) {

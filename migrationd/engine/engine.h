@@ -24,6 +24,11 @@ namespace migrationd::engine {
 
 using OrderId = handoff::Token;
 
+struct OrderReply {
+  wire::OcfCode code = wire::OcfCode::error;
+  std::string reason;
+};
+
 /// What the agent asks for. The definition has been read already, or why it couldn't be.
 struct Order {
   enum class Kind { start, stop, monitor, migrate_to, migrate_from, reload };
@@ -32,16 +37,12 @@ struct Order {
   std::string resource;
   std::map<std::string, std::string> parameters;   ///< as given
   std::optional<Definition> definition;
-  std::string no_definition;                       ///< why there's none
+  OrderReply no_definition;                        ///< why there's none: the answer, if nothing else tells which domain is meant
+  bool misnamed = false;                           ///< because the parameter name contradicts it, so that neither of them tells
   std::string complaint;                           ///< a stop: what was refused of its parameters, which it does without
   Milliseconds timeout{0};                         ///< the caller's patience; 0: it doesn't say
   NodeName target;                                 ///< migrate_to: where to
   wire::HeartbeatCause cause = wire::HeartbeatCause::none;
-};
-
-struct OrderReply {
-  wire::OcfCode code = wire::OcfCode::error;
-  std::string reason;
 };
 
 /// One domain in `status`.

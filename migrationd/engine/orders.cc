@@ -43,6 +43,26 @@ const char* word(Order::Kind kind) {
   return "?";
 }
 
+std::string given_name(const Order& order) {
+  const auto named = order.parameters.find("name");
+  return named == order.parameters.end() ? "" : named->second;
+}
+
+/// What a domain without definition or record is called that a stop is to end; empty: nobody says. A resource's id is no
+/// domain's name, and a stranger may be called so, as by a name that the definition contradicts; but an init script or
+/// haresources line names the domain by itself.
+std::string name_to_stop(const Order& order) {
+  if (order.misnamed) return "";
+  const std::string name = given_name(order);
+  return name.empty() && order.face == "lsb" ? order.resource : name;
+}
+
+/// Whether the record of an order's resource tells which domain is meant; not if the resource was given another one since.
+bool is_of(const Order& order, const DomainRunner& known) {
+  const std::string name = given_name(order);
+  return name.empty() || known.record().name == name;
+}
+
 }  // namespace
 
 OrderId Engine::order(Order order, Callback<OrderReply> reply) {
@@ -110,35 +130,35 @@ DomainRunner* Engine::runner_of(const Order& order, OrderReply& why_not) {
     DomainRunner& one = runner(order.definition->uuid, order.definition->name);
     return &one;
   }
-  if (DomainRunner* one = find_resource(order.resource)) return one;  // its definition is kept here
+  DomainRunner* known = find_resource(order.resource);  // its definition is kept here
+  if (known != nullptr && (order.kind == Order::Kind::stop || is_of(order, *known))) return known;
   if (order.kind == Order::Kind::stop) {
-    for (const auto& [uuid, view] : world_.hypervisor.all()) {
-      const auto named = order.parameters.find("name");
-      const std::string& name = named == order.parameters.end() ? order.resource : named->second;
-      if (view.name == name) return &runner(uuid, view.name);
+    const std::string name = name_to_stop(order);
+    if (!name.empty()) {
+      for (const auto& [uuid, view] : world_.hypervisor.all())
+        if (view.name == name) return &runner(uuid, view.name);
     }
-    if (hypervisor_usable_) {
+    // Without a name no answer of the hypervisor could tell which domain is meant. Should it run here all the same, the
+    // other nodes hear of it by its UUID before they boot it.
+    if (name.empty() || hypervisor_usable_) {
       world_.log.write(Log::Level::warning, order.resource,
-                       "stop: " + order.no_definition + "; nothing of it was ever known here, so nothing is stopped");
+                       "stop: " + order.no_definition.reason + "; nothing of it was ever known here, so nothing is stopped");
       why_not = {OcfCode::success, ""};
       return nullptr;
     }
-    why_not = {OcfCode::error, order.no_definition + "; and the hypervisor does not say what runs here"};
+    why_not = {OcfCode::error, order.no_definition.reason + "; and the hypervisor does not say what runs here"};
     return nullptr;
   }
-  why_not = {OcfCode::not_installed, order.no_definition};
+  why_not = order.no_definition;
   return nullptr;
 }
 
 OrderReply Engine::monitor(const Order& order) {
   if (order.definition) return monitor_of(order.definition->uuid);
-  const auto given = order.parameters.find("name");
-  const std::string name = given == order.parameters.end() ? "" : given->second;
   const DomainRunner* known = find_resource(order.resource);
-  // The record tells which domain it is; unless the resource was given another one since.
-  if (known != nullptr && (name.empty() || known->record().name == name)) return monitor_of(known->record().uuid);
-  if (!name.empty()) return monitor_named(name);
-  return {OcfCode::not_installed, order.no_definition};
+  if (known != nullptr && is_of(order, *known)) return monitor_of(known->record().uuid);
+  const std::string name = given_name(order);
+  return name.empty() || order.misnamed ? order.no_definition : monitor_named(name);
 }
 
 /// A domain of which only the name is known, as at a probe before the storage with its definition is mounted.
@@ -173,7 +193,9 @@ OrderReply Engine::reload(const Order& order) {
   one->describe(order.resource, order.parameters, policy_of(order.parameters));
   one->keep();
   one->remark("its parameters were changed");
-  if (!order.no_definition.empty()) one->remark("the changed parameters are accepted, but " + order.no_definition, true);
+  if (!order.no_definition.reason.empty()) {
+    one->remark("the changed parameters are accepted, but " + order.no_definition.reason, true);
+  }
   return {OcfCode::success, ""};
 }
 

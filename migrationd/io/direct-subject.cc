@@ -6,7 +6,6 @@
 #include <fstream>
 
 #include "migrationd/io/boot-clock.h"
-#include "migrationd/io/domain-xml.h"
 #include "migrationd/io/journal-files.h"
 
 namespace migrationd::io {
@@ -83,10 +82,11 @@ Result<std::optional<DomainUuid>> active_domain(const std::string& name, const s
   return emulated;
 }
 
-/// The domain of this name that is active. Nothing: neither that nor one whose name can't be read. Error: it can't be told.
+/// The domain of this name that is active; an empty one is nobody's. Nothing: neither that nor one whose name can't be read.
+/// Error: it can't be told.
 Result<std::optional<DomainUuid>> domain_by_name(const std::string& name, const std::string& uri, const DirectPlaces& places,
                                                  const std::string& boot, Milliseconds limit) {
-  Result<std::optional<DomainUuid>> active = active_domain(name, uri, places, limit);
+  Result<std::optional<DomainUuid>> active = name.empty() ? std::optional<DomainUuid>() : active_domain(name, uri, places, limit);
   if (!active) return Error{"can't tell whether domain " + name + " runs: " + active.error()};
   if (active.value()) return active;
   if (Outcome told = nothing_else_runs(places, boot, uri, limit); !told) return Error{told.error()};
@@ -101,26 +101,19 @@ struct Identity {
   };
   std::optional<Domain> defined;  ///< by the file, whose name is as the parameter `name` says
   std::optional<Domain> known;    ///< else: what was once told to the daemon still says which domain it is
-  std::string trouble;            ///< why `defined` is nothing
-  bool misnamed = false;          ///< because of the parameter `name`
+  NoDefinition none;              ///< why `defined` is nothing; its text is empty when there is no parameter `config`
 };
-
-/// Why the parameter `name` contradicts a domain's name; empty: it does not.
-std::string misnaming(const resource::Parameters& parameters, const std::string& name) {
-  if (parameters.name.empty() || parameters.name == name) return "";
-  return "the parameter name says " + parameters.name + ", but the domain in " + parameters.config + " is called " + name;
-}
 
 Identity identify(const std::string& resource, const resource::Parameters& parameters, const DirectPlaces& places, const std::string& boot) {
   Identity found;
-  Result<DomainXml> xml = parameters.config.empty() ? Result<DomainXml>(Error{""}) : read_domain_xml(parameters.config);
-  found.trouble = xml ? misnaming(parameters, xml.value().name) : xml.error();
-  found.misnamed = xml && !found.trouble.empty();
-  if (xml && !found.misnamed) {
-    found.defined = {xml.value().uuid, xml.value().name};
-  } else if (std::optional<StoredRecord> record = record_of_resource(resource, places, boot)) {
-    found.known = {record->record.uuid, record->record.name};
+  const std::variant<DomainXml, NoDefinition> read = parameters.config.empty() ? NoDefinition{} : read_definition(parameters);
+  if (const DomainXml* xml = std::get_if<DomainXml>(&read)) {
+    found.defined = {xml->uuid, xml->name};
+    return found;
   }
+  found.none = std::get<NoDefinition>(read);
+  if (std::optional<StoredRecord> record = record_of_resource(resource, places, boot))
+    found.known = {record->record.uuid, record->record.name};
   return found;
 }
 
@@ -141,50 +134,52 @@ std::string uri_of(const std::map<std::string, std::string>& given, const Direct
   return at == given.end() || at->second.empty() ? places.libvirt_uri : at->second;
 }
 
-std::variant<std::optional<Subject>, Problem> find_to_monitor(const std::string& resource, const std::map<std::string, std::string>& given,
+std::variant<std::optional<Subject>, Refused> find_to_monitor(const std::string& resource, const std::map<std::string, std::string>& given,
                                                               const DirectPlaces& places, Milliseconds limit) {
   Result<resource::Parameters> parameters = resource::parse(given);
-  if (!parameters) return Problem{OcfCode::not_configured, parameters.error()};
+  if (!parameters) return refuse(Fault::parameters, parameters.error());
   Result<std::string> boot = boot_id();
-  if (!boot) return Problem{OcfCode::error, boot.error()};
+  if (!boot) return Refused{OcfCode::error, boot.error()};
   const Identity found = identify(resource, parameters.value(), places, boot.value());
-  if (found.misnamed) return Problem{OcfCode::not_configured, found.trouble};
   Identity::Domain meant{{}, parameters.value().name};
   const std::string uri = uri_of(given, places);
-  if (found.defined || found.known) {
-    meant = found.defined ? *found.defined : *found.known;
-    if (const std::string trouble = misnaming(parameters.value(), meant.name); !trouble.empty()) return Problem{OcfCode::not_configured, trouble};
+  if (found.defined) {
+    meant = *found.defined;
+  } else if (found.known && (meant.name.empty() || found.known->name == meant.name)) {  // not if it was given another one since
+    meant = *found.known;
   } else {  // as at a probe before the storage with its definition is mounted
-    if (meant.name.empty()) return Problem{OcfCode::not_installed, found.trouble};
+    if (meant.name.empty() || found.none.misnamed) return refuse(Fault::node, found.none.why);
     Result<std::optional<DomainUuid>> active = domain_by_name(meant.name, uri, places, boot.value(), limit);
-    if (!active) return Problem{OcfCode::error, active.error()};
+    if (!active) return Refused{OcfCode::error, active.error()};
     if (!active.value()) return std::optional<Subject>();
     meant.uuid = *active.value();
   }
   Subject subject{parameters.value(), {meant.uuid, meant.name, uri}, {}};
-  if (Outcome read = add_record(subject, places, boot.value()); !read) return Problem{OcfCode::error, "can't tell: " + read.error()};
+  if (Outcome read = add_record(subject, places, boot.value()); !read) return Refused{OcfCode::error, "can't tell: " + read.error()};
   return std::optional<Subject>(std::move(subject));
 }
 
-std::variant<std::optional<Subject>, Problem> find_to_stop(const std::string& resource, const std::map<std::string, std::string>& given,
-                                                           const DirectPlaces& places, Milliseconds limit, std::string& complaint) {
+std::variant<std::optional<Subject>, Refused> find_to_stop(const std::string& resource, bool named_by_resource,
+                                                           const std::map<std::string, std::string>& given, const DirectPlaces& places,
+                                                           Milliseconds limit, std::string& complaint) {
   resource::GoodParameters good = resource::good_parameters(given);
   complaint = good.complaint;
   const auto complain = [&complaint](const std::string& text) { complaint += (complaint.empty() || text.empty() ? "" : "; ") + text; };
   Result<std::string> boot = boot_id();
-  if (!boot) return Problem{OcfCode::error, boot.error()};
+  if (!boot) return Refused{OcfCode::error, boot.error()};
   const Identity found = identify(resource, good.parsed, places, boot.value());
-  complain(found.trouble);
+  complain(found.none.why);
   Subject subject{good.parsed, {{}, "", uri_of(good.given, places)}, {}};
   if (found.defined || found.known) {
     const Identity::Domain& meant = found.defined ? *found.defined : *found.known;
     subject.domain.uuid = meant.uuid;
     subject.domain.name = meant.name;
   } else {
-    subject.domain.name = good.parsed.name.empty() ? resource : good.parsed.name;
-    if (subject.domain.name.empty()) return Problem{OcfCode::not_installed, ""};  // nobody says what to stop
+    // A name that the file contradicts may be a stranger's, too.
+    if (!found.none.misnamed) subject.domain.name = good.parsed.name.empty() && named_by_resource ? resource : good.parsed.name;
+    if (good.parsed.name.empty() && resource.empty()) return Refused{OcfCode::not_installed, ""};  // nobody says what to stop
     Result<std::optional<DomainUuid>> active = domain_by_name(subject.domain.name, subject.domain.uri, places, boot.value(), limit);
-    if (!active) return Problem{OcfCode::error, active.error()};
+    if (!active) return Refused{OcfCode::error, active.error()};
     if (!active.value()) {
       complain("nothing of it is known here, so nothing is stopped");
       return std::optional<Subject>();

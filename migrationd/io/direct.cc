@@ -13,13 +13,10 @@
 #include <cstring>
 
 #include "migrationd/io/boot-clock.h"
+#include "migrationd/io/configuration-check.h"
 #include "migrationd/io/dead-man.h"
 #include "migrationd/io/direct-subject.h"
-#include "migrationd/io/domain-check.h"
-#include "migrationd/io/domain-xml.h"
 #include "migrationd/io/journal-files.h"
-#include "migrationd/io/migrate-options.h"
-#include "migrationd/io/shutdown-mode.h"
 
 namespace migrationd::io {
 
@@ -134,49 +131,34 @@ DirectAnswer stop(const Subject& subject, Milliseconds timeout, const DirectPlac
   return stop_locked(order_of(subject.parameters, subject.domain, left), subject.record, places);
 }
 
-DirectAnswer stop_in_any_case(const std::string& resource, const std::map<std::string, std::string>& given, Milliseconds timeout,
-                              const DirectPlaces& places) {
+DirectAnswer stop_in_any_case(const std::string& resource, const std::string& face, const std::map<std::string, std::string>& given,
+                              Milliseconds timeout, const DirectPlaces& places) {
   const Milliseconds begin = boot_time();
   std::string complaint;
-  std::variant<std::optional<Subject>, Problem> found = find_to_stop(resource, given, places, std::min(longest_look, timeout / 4), complaint);
+  std::variant<std::optional<Subject>, Refused> found = find_to_stop(resource, face == "lsb", given, places, std::min(longest_look, timeout / 4), complaint);
   DirectAnswer answer{OcfCode::success, ""};
-  if (const Problem* problem = std::get_if<Problem>(&found)) answer = {problem->code, problem->why};
+  if (const Refused* refused = std::get_if<Refused>(&found)) answer = {refused->code, refused->reason};
   else if (const std::optional<Subject>& subject = std::get<0>(found))
     answer = stop(*subject, std::max(timeout - (boot_time() - begin), timeout / 2), places);
   if (!complaint.empty()) answer.reason += (answer.reason.empty() ? "" : "; ") + complaint;
   return answer;
 }
 
-DirectAnswer validate(const std::map<std::string, std::string>& given) {
-  Result<resource::Parameters> parameters = resource::parse(given);
-  if (!parameters) return {OcfCode::not_configured, parameters.error()};
-  Result<MigrateOptions> options = parse_migrate_options(parameters.value().migrate_options);
-  if (!options) return {OcfCode::not_configured, options.error()};
-  Result<unsigned> flags = shutdown_flags(parameters.value().shutdown_mode);
-  if (!flags) return {OcfCode::not_configured, flags.error()};
-  if (::access(parameters.value().config.c_str(), R_OK) != 0)
-    return {OcfCode::not_installed, "open " + parameters.value().config + ": " + std::strerror(errno)};
-  Result<DomainXml> xml = read_domain_xml(parameters.value().config);
-  if (!xml) return {OcfCode::not_configured, xml.error()};
-  if (!parameters.value().name.empty() && parameters.value().name != xml.value().name)
-    return {OcfCode::not_configured, "the parameter name says " + parameters.value().name + ", but the domain is called " + xml.value().name};
-  Outcome files = check_files(xml.value());
-  if (!files) return {OcfCode::not_installed, files.error()};
-  return {OcfCode::success, ""};
-}
-
 }  // namespace
 
-DirectAnswer direct(const std::string& action, const std::string& resource, const std::map<std::string, std::string>& parameters,
-                    Milliseconds timeout, const DirectPlaces& places) {
+DirectAnswer direct(const std::string& action, const std::string& resource, const std::string& face,
+                    const std::map<std::string, std::string>& parameters, Milliseconds timeout, const DirectPlaces& places) {
   if (timeout.count() <= 0) timeout = default_timeout;
-  if (action == "validate-all") return validate(parameters);
+  if (action == "validate-all") {
+    Refused said = validate(parameters, places.libvirt_uri);
+    return {said.code, std::move(said.reason)};
+  }
   bool asks = action == "monitor" || action == "status";
   if (!asks && action != "stop")
     return {OcfCode::error, "migrationd does not run, and " + action + " is not done without it: start the migrationd service"};
-  if (!asks) return stop_in_any_case(resource, parameters, timeout, places);
-  std::variant<std::optional<Subject>, Problem> found = find_to_monitor(resource, parameters, places, std::min(longest_look, timeout / 4));
-  if (const Problem* problem = std::get_if<Problem>(&found)) return {problem->code, problem->why};
+  if (!asks) return stop_in_any_case(resource, face, parameters, timeout, places);
+  std::variant<std::optional<Subject>, Refused> found = find_to_monitor(resource, parameters, places, std::min(longest_look, timeout / 4));
+  if (const Refused* refused = std::get_if<Refused>(&found)) return {refused->code, refused->reason};
   const std::optional<Subject>& subject = std::get<std::optional<Subject>>(found);
   return subject ? monitor(*subject, timeout, places) : DirectAnswer{OcfCode::not_running, ""};
 }
@@ -260,8 +242,11 @@ int direct_main(int argc, char** argv, DirectPlaces places) {
       parameters[std::string(text.substr(prefix.size(), equals - prefix.size()))] = text.substr(equals + 1);
     }
     if (auto at = parameters.find("CRM_meta_timeout"); at != parameters.end()) timeout = Milliseconds(std::atoll(at->second.c_str()));
-    const char* instance = std::getenv("OCF_RESOURCE_INSTANCE");
-    answer = direct(words[0], instance != nullptr ? instance : "", parameters, timeout, places);
+    const auto variable = [](const char* name) {
+      const char* value = std::getenv(name);
+      return std::string(value == nullptr ? "" : value);
+    };
+    answer = direct(words[0], variable("OCF_RESOURCE_INSTANCE"), variable("MIGRATIOND_FACE"), parameters, timeout, places);
   }
   if (!answer.reason.empty()) std::fprintf(stderr, "ocf-exit-reason:%s\n", answer.reason.c_str());
   std::fflush(nullptr);

@@ -29,11 +29,13 @@ struct DirectAnswer {
 };
 
 /// `parameters`: without the prefix OCF_RESKEY_. `timeout`: of the action; 0: unknown (then 60 s).
-/// Actions: monitor, status, stop, validate-all. Blocks; never longer than about `timeout`. A stop is carried out
-/// whatever is wrong in its parameters or definition: by those that are good, else by the resource's record, else by
-/// the name. Of what is not known by any of these nothing runs here, as the daemon says too.
-DirectAnswer direct(const std::string& action, const std::string& resource, const std::map<std::string, std::string>& parameters,
-                    Milliseconds timeout, const DirectPlaces& places);
+/// Actions: monitor, status, stop, validate-all. Blocks; never longer than about `timeout`. `face`: the agent's, ocf or lsb.
+/// A stop is carried out whatever is wrong in its parameters or definition: by those that are good, else by the resource's
+/// record, else by the parameter `name`, else, in an init script, by the resource's name. What is not known by any of these is
+/// not stopped, which is a success, as the daemon says too: should it run here all the same, no other node boots it before
+/// this node's daemon has said that it does not, or the node is fenced.
+DirectAnswer direct(const std::string& action, const std::string& resource, const std::string& face,
+                    const std::map<std::string, std::string>& parameters, Milliseconds timeout, const DirectPlaces& places);
 
 /// Really stops the domain once its offer has expired and no daemon holds the journal's lock. Blocks for as long
 /// as there is an offer (also one being moved or really stopped): a daemon that lives now may be killed later.

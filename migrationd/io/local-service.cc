@@ -53,11 +53,6 @@ void LocalService::request(ConnectionId id, const LocalRequest& request, IpcServ
     reply(control(request));
     return;
   }
-  if (request.operation == "validate-all") {
-    Refused said = intake_.validate(request);
-    reply({said.code, said.reason, "", false});
-    return;
-  }
   if (facts_.heartbeat != nullptr) {
     const auto dead = request.parameters.find("CRM_meta_heartbeat_dead_node");
     if (dead != request.parameters.end() && request.operation == "start") facts_.heartbeat->taken_over_from(dead->second);

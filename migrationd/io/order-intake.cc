@@ -2,11 +2,6 @@
 // The agent's words, checked.
 #include "migrationd/io/order-intake.h"
 
-#include <cerrno>
-#include <cstring>
-
-#include "migrationd/io/domain-xml.h"
-#include "migrationd/io/migrate-options.h"
 #include "migrationd/resource/migration-uri.h"
 
 namespace migrationd::io {
@@ -30,47 +25,31 @@ engine::Policy::Handoff handoff_of(resource::Handoff handoff) {
   return engine::Policy::Handoff::automatic;
 }
 
+void without(engine::Order& order, const NoDefinition& none) {
+  Refused refused = refuse(Fault::node, none.why);
+  order.no_definition = {refused.code, std::move(refused.reason)};
+  order.misnamed = none.misnamed;
+}
+
 }  // namespace
 
-bool OrderIntake::serves(const std::map<std::string, std::string>& given) const {
-  const auto hypervisor = given.find("hypervisor");
-  return hypervisor == given.end() || hypervisor->second.empty() || resource::same_hypervisor(hypervisor->second, libvirt_uri_);
-}
-
-Result<resource::Parameters> OrderIntake::parse(const std::map<std::string, std::string>& given) const {
-  auto parameters = resource::parse(given);
-  if (!parameters.ok() || serves(given)) return parameters;
-  return Error{"parameter hypervisor='" + given.at("hypervisor") + "' is refused: the migrationd of this node serves " + libvirt_uri_ +
-               ", one hypervisor a node; correct the parameter, or libvirt_uri in migrationd.conf"};
-}
-
-Result<resource::Parameters> OrderIntake::usable(const std::map<std::string, std::string>& given) const {
-  auto parameters = parse(given);
-  if (!parameters.ok()) return parameters;
-  const auto options = parse_migrate_options(parameters.value().migrate_options);
-  if (!options.ok()) return Error{options.error()};
-  return parameters;
-}
-
-Result<engine::Definition> OrderIntake::definition(const resource::Parameters& parameters) {
+void OrderIntake::define(engine::Order& order, const resource::Parameters& parameters) {
   struct stat now {};
-  if (stat(parameters.config.c_str(), &now) != 0) {
-    return Error{"the domain's definition " + parameters.config + " can't be read: " + std::strerror(errno)};
-  }
+  const bool there = stat(parameters.config.c_str(), &now) == 0;
   const auto found = known_.find(parameters.config);
-  if (found == known_.end() || !same_file(found->second.file, now)) {
-    auto read = read_domain_xml(parameters.config);
-    if (!read.ok()) return Error{read.error()};
-    if (known_.size() >= definitions_kept) known_.clear();
-    const DomainXml& xml = read.value();
-    known_[parameters.config] = {now, {xml.uuid, xml.name, xml.xml, xml.memory_kib}};
+  if (there && found != known_.end() && same_file(found->second.file, now)) {
+    const engine::Definition& definition = found->second.definition;
+    if (std::string why = misnaming(parameters, definition.name); !why.empty()) return without(order, {std::move(why), true});
+    order.definition = definition;
+    return;
   }
-  const engine::Definition& definition = known_[parameters.config].definition;
-  if (!parameters.name.empty() && parameters.name != definition.name) {
-    return Error{"the parameter name says '" + parameters.name + "', but " + parameters.config +
-                 " defines the domain '" + definition.name + "': correct one of them"};
-  }
-  return definition;
+  const auto read = read_definition(parameters);
+  if (const auto* none = std::get_if<NoDefinition>(&read)) return without(order, *none);
+  const DomainXml& xml = std::get<DomainXml>(read);
+  order.definition = {xml.uuid, xml.name, xml.xml, xml.memory_kib};
+  if (!there) return;
+  if (known_.size() >= definitions_kept) known_.clear();
+  known_[parameters.config] = {now, *order.definition};
 }
 
 std::variant<engine::Order, Refused> OrderIntake::order(const wire::LocalRequest& request) {
@@ -95,41 +74,24 @@ std::variant<engine::Order, Refused> OrderIntake::order(const wire::LocalRequest
     order.target = target->second;
   }
   const bool begins = order.kind == engine::Order::Kind::start || order.kind == engine::Order::Kind::migrate_to;
-  const auto parameters = begins ? usable(request.parameters) : parse(request.parameters);
-  if (!parameters.ok() && order.kind != engine::Order::Kind::stop) return Refused{OcfCode::not_configured, parameters.error()};
-  if (!parameters.ok()) return stop_by_the_good_ones(std::move(order), parameters.error());
-  auto read = definition(parameters.value());
-  if (read.ok()) {
-    order.definition = std::move(read.value());
-  } else {
-    order.no_definition = read.error();
+  const auto checked = begins ? check_all_parameters(request.parameters, libvirt_uri_) : check_parameters(request.parameters, libvirt_uri_);
+  if (const auto* refused = std::get_if<Refused>(&checked)) {
+    if (order.kind != engine::Order::Kind::stop) return *refused;
+    return stop_by_the_good_ones(std::move(order), *refused);
   }
+  define(order, std::get<resource::Parameters>(checked));
   return order;
 }
 
 /// A stop is never refused for a parameter: what runs must be able to end.
-engine::Order OrderIntake::stop_by_the_good_ones(engine::Order order, const std::string& complaint) {
+engine::Order OrderIntake::stop_by_the_good_ones(engine::Order order, const Refused& refused) {
   resource::GoodParameters good = resource::good_parameters(order.parameters);
   order.parameters = std::move(good.given);
-  if (!serves(order.parameters)) order.parameters.erase("hypervisor");
-  order.complaint = complaint;
-  order.no_definition = complaint;
-  if (good.parsed.config.empty()) return order;
-  auto read = definition(good.parsed);
-  if (read.ok()) {
-    order.definition = std::move(read.value());
-  } else {
-    order.no_definition = read.error();
-  }
+  if (!serves(libvirt_uri_, order.parameters)) order.parameters.erase("hypervisor");
+  order.complaint = refused.reason;
+  order.no_definition = {refused.code, refused.reason};
+  if (!good.parsed.config.empty()) define(order, good.parsed);
   return order;
-}
-
-Refused OrderIntake::validate(const wire::LocalRequest& request) {
-  const auto parameters = usable(request.parameters);
-  if (!parameters.ok()) return {OcfCode::not_configured, parameters.error()};
-  const auto read = definition(parameters.value());
-  if (!read.ok()) return {OcfCode::not_installed, read.error()};
-  return {OcfCode::success, ""};
 }
 
 engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) {

@@ -11,16 +11,11 @@
 #include "migrationd/base/result.h"
 #include "migrationd/engine/engine.h"
 #include "migrationd/engine/policy.h"
+#include "migrationd/io/configuration-check.h"
 #include "migrationd/resource/parameters.h"
 #include "migrationd/wire/local-message.h"
 
 namespace migrationd::io {
-
-/// A refusal, with the code for the agent's exit.
-struct Refused {
-  wire::OcfCode code = wire::OcfCode::error;
-  std::string reason;
-};
 
 class OrderIntake {
  public:
@@ -28,26 +23,19 @@ class OrderIntake {
   explicit OrderIntake(std::string libvirt_uri) : libvirt_uri_(std::move(libvirt_uri)) {}
 
   /// The order that `request` means, or why there is none. An unreadable definition is no refusal: a stop,
-  /// monitor or reload may do without it (engine::Order::no_definition).
+  /// monitor or reload may do without it (engine::Order::no_definition). The words of migrate_options are looked at before a
+  /// domain runs or moves; one that runs is not failed for them, and a reload that fails would have it restarted.
   std::variant<engine::Order, Refused> order(const wire::LocalRequest& request);
-
-  /// What validate-all says.
-  Refused validate(const wire::LocalRequest& request);
 
  private:
   struct Known {
     struct stat file{};
     engine::Definition definition;
   };
-  /// Whether the hypervisor that these parameters name is the one that is served here.
-  bool serves(const std::map<std::string, std::string>& given) const;
-  /// Typed, and for the hypervisor that is served here: of another one nothing would be known, and "not running" said.
-  Result<resource::Parameters> parse(const std::map<std::string, std::string>& given) const;
-  /// parse, and that the words of migrate_options can be used: before a domain runs or moves. One that runs is not
-  /// failed for them, and a reload that fails would have it restarted.
-  Result<resource::Parameters> usable(const std::map<std::string, std::string>& given) const;
-  engine::Order stop_by_the_good_ones(engine::Order order, const std::string& complaint);
-  Result<engine::Definition> definition(const resource::Parameters& parameters);
+  /// `refused`: why the parameters as a whole are not taken.
+  engine::Order stop_by_the_good_ones(engine::Order order, const Refused& refused);
+  /// Adds the definition, or why there is none.
+  void define(engine::Order& order, const resource::Parameters& parameters);
   std::string libvirt_uri_;
   std::map<std::string, Known> known_;  ///< by path
 };

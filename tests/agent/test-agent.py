@@ -28,7 +28,7 @@ AGENT = BUILD / "tests/agent/agent-under-test"
 STAND_IN = BUILD / "tests/agent/stand-in"
 OCF_PATH = "/usr/lib/ocf/resource.d/migrationd/VirtualDomain"
 OCF_SCHEMA = pathlib.Path("/usr/share/pcs/data/ocf-1.1.rng")  # what pcs holds every agent against
-DAEMONS_ACTIONS = ["start", "stop", "monitor", "status", "migrate_to", "migrate_from", "validate-all", "reload-agent"]
+DAEMONS_ACTIONS = ["start", "stop", "monitor", "status", "migrate_to", "migrate_from", "reload-agent"]
 
 
 class Daemon(StandIn):
@@ -132,6 +132,15 @@ class WithDaemon(Case):
                                    "parameters": {"config": "/etc/vm/vm1.xml", "CRM_meta_timeout": "30000",
                                                   "CRM_meta_migrate_target": "node2"}})
 
+    def test_validate_all_is_not_asked_of_it(self):
+        """It looks at the domain's disks, and the daemon must not hang with their storage."""
+        self.direct(5, "echo ocf-exit-reason:said directly >&2")
+        with Daemon() as daemon:
+            result = self.ocf("validate-all")
+            self.assertEqual((result.returncode, self.reason(result)), (5, "said directly"))
+            self.assertEqual(daemon.requests(), [])
+        self.assertEqual(self.called(), ["--direct validate-all"])
+
     def test_codes_and_reasons_go_through(self):
         for code in range(8):
             with Daemon(f"monitor={code}:because\nof this"):
@@ -187,6 +196,7 @@ class WithDaemon(Case):
         agent = self.directory / "ocf/resource.d/migrationd/VirtualDomain"
         agent.parent.mkdir(parents=True)
         shutil.copy(AGENT, agent)
+        self.direct(0)
         with Daemon("stateful"):
             result = subprocess.run(["ocf-tester", "-n", "vm1", "-o", "config=/etc/vm/vm1.xml", str(agent)], text=True,
                                     cwd=self.directory, capture_output=True, timeout=120)
@@ -210,15 +220,20 @@ class WithoutDaemon(Case):
             self.assertEqual(result.returncode, code)
             self.assertEqual(self.reason(result), "said directly")
         self.assertEqual(self.called(), ["--direct " + a for a in ["monitor", "monitor", "stop", "monitor", "validate-all"]])
+        self.assertIn("MIGRATIOND_FACE=ocf\n", (self.directory / "environment").read_text())
         environment = (self.directory / "environment").read_text()
         self.assertIn("OCF_RESKEY_config=/etc/vm/vm1.xml\n", environment)
         self.assertIn("OCF_RESOURCE_INSTANCE=vm1\n", environment)
 
     def test_without_the_program_nothing_is_claimed(self):
-        for action in ["monitor", "status", "stop", "validate-all"]:
+        for action in ["monitor", "status", "stop"]:
             result = self.ocf(action)
             self.assertEqual(result.returncode, 1, action)
+            self.assertIn("migrationd isn't running on this node", self.reason(result))
             self.assertIn("can't be run in its place", self.reason(result))
+        result = self.ocf("validate-all")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("sbin/migrationd can't be run: No such file", self.reason(result))
 
     def test_inherited_descriptors_are_closed(self):
         self.direct(0, "ls /proc/$$/fd > descriptors")

@@ -38,6 +38,10 @@ ask "the complaint names the line" 1 "migrationd.conf:1: " "port = nonsense
 $places"
 rm "$scratch/state/journal/$uuid"
 ask "without a record and without a trace of the domain it is not running" 7 "" "$places"
+cp "$scratch/vm.xml" "$scratch/whole.xml"
+echo "<domain" >"$scratch/vm.xml"
+ask "a broken definition is not installed" 5 "broken XML" "$places"
+cp "$scratch/whole.xml" "$scratch/vm.xml"
 
 # stop NAME CODE TEXT RESOURCE VARIABLE=VALUE...: a stop with these parameters ends with CODE and says TEXT.
 printf '%s\n' "$places" >"$scratch/migrationd.conf"
@@ -60,7 +64,7 @@ stop "a stop is carried out" 0 "" $vm "$good"
 stop "an unknown parameter does not refuse a stop" 0 "ocf-exit-reason:parameter confg is unknown" $vm "$good" OCF_RESKEY_confg=x
 stop "a refused value does not refuse a stop" 0 "shutdown_mode='knock' is refused" $vm "$good" OCF_RESKEY_shutdown_mode=knock
 stop "a refused hypervisor does not refuse a stop" 0 "hypervisor='nonsense' is refused" $vm "$good" OCF_RESKEY_hypervisor=nonsense
-stop "another name than the file's does not refuse a stop" 0 "the parameter name says other" $vm "$good" OCF_RESKEY_name=other
+stop "another name than the file's does not refuse a stop" 0 "the parameter name says 'other'" $vm "$good" OCF_RESKEY_name=other
 stop "a missing file does not refuse a stop" 0 "none.xml" $vm "$gone"
 stop "a missing parameter config does not refuse a stop" 0 "config is missing" $vm
 echo "<domain" >"$scratch/broken.xml"
@@ -68,28 +72,47 @@ stop "a broken file does not refuse a stop" 0 "broken.xml" $vm "OCF_RESKEY_confi
 stop "a stop of nobody knows what is an error" 5 "none.xml" "" "$gone"
 
 # What goes for an emulator, with a libvirt that is down; the stop has only a name to find it by.
+run_emulator() {
+  "$scratch/qemu-system-test" -c 'while :; do sleep 0.1; done' -uuid "$1" </dev/null >/dev/null 2>&1 &
+  emulator=$!
+  echo "$emulator" >"$scratch/pids/$2.pid"
+}
+end_emulator() {
+  kill -9 "$emulator" 2>/dev/null || :
+  wait "$emulator" 2>/dev/null || :
+  emulator=
+}
+lives() {
+  case $(cat "/proc/$emulator/stat" 2>/dev/null) in "" | *") Z "*) return 1 ;; esac
+}
 cp "$(readlink -f /bin/sh)" "$scratch/qemu-system-test"
 mkdir "$scratch/pids"
 down="OCF_RESKEY_hypervisor=qemu+unix:///system?socket=$scratch/none"
 # ends NAME RESOURCE VARIABLE=VALUE...: a stop with these parameters ends the emulator.
 ends() {
-  "$scratch/qemu-system-test" -c 'while :; do sleep 0.1; done' -uuid "$uuid" </dev/null >/dev/null 2>&1 &
-  emulator=$!
-  echo "$emulator" >"$scratch/pids/$vm.pid"
+  run_emulator "$uuid" "$vm"
   what=$1 resource=$2
   shift 2
   stop "$what: success" 0 "" "$resource" "$down" "$@"
-  case $(cat "/proc/$emulator/stat" 2>/dev/null) in
-    "" | *") Z "*) echo "PASS $what: it is dead" ;;
-    *) echo "FAIL $what: it lives"; failed=1 ;;
-  esac
-  kill -9 "$emulator" 2>/dev/null || :
-  wait "$emulator" 2>/dev/null || :
-  emulator=
+  if lives; then echo "FAIL $what: it lives"; failed=1; else echo "PASS $what: it is dead"; fi
+  end_emulator
+}
+# spares NAME RESOURCE VARIABLE=VALUE...: a stop with these parameters is a success, says so, and lets the emulator live.
+spares() {
+  run_emulator 00000000-0000-4000-8000-0000000000bb "$vm"
+  echo "$emulator" >"$scratch/pids/stranger.pid"
+  what=$1 resource=$2
+  shift 2
+  stop "$what: success" 0 "nothing of it is known here, so nothing is stopped" "$resource" "$down" "$@"
+  if lives; then echo "PASS $what: it lives"; else echo "FAIL $what: it is dead"; failed=1; fi
+  end_emulator
+  rm "$scratch/pids/stranger.pid"
 }
 ends "by the file, beside an unknown parameter" x "$good" OCF_RESKEY_confg=x
 ends "by the parameter name, without the file" x "$gone" "OCF_RESKEY_name=$vm"
-ends "by the resource's name, without the file" "$vm" "$gone"
+ends "by an init script's name, without the file" "$vm" "$gone" MIGRATIOND_FACE=lsb
+spares "a stranger that is called like the resource" "$vm" "$gone"
+spares "a stranger that is called as the file contradicts" x "$good" "OCF_RESKEY_name=stranger"
 echo "this is no record" >"$scratch/state/journal/$uuid"
 chmod 0600 "$scratch/state/journal/$uuid"
 ends "beside a record that can't be read" x "$good"

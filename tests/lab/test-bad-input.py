@@ -11,23 +11,26 @@ from handoff_lab import (add_vm, check, linked, log_of, on, one_writer, run, sta
 
 lab = None
 AGENT = "/usr/lib/ocf/resource.d/migrationd/VirtualDomain"
+DIRECT = "migrationd --direct"
 ERROR, NOT_INSTALLED, NOT_CONFIGURED = 1, 5, 6
 ODD_NAME = "web ä€ \"quoted\" 'n' <b>&amp; 100%, a=b; $(reboot) `x` \\"
 
 
-def agent(node, action, timeout_ms=20000, **parameters):
+def agent(node, action, timeout_ms=20000, program=AGENT, resource="bad", **parameters):
     """The agent's code and reason, run as Pacemaker runs it."""
     words = [f"OCF_RESKEY_{name}={value}" for name, value in parameters.items()]
-    done = node.run(["env", "OCF_ROOT=/usr/lib/ocf", "OCF_RESOURCE_INSTANCE=bad", "OCF_RA_VERSION_MAJOR=1",
-                     f"OCF_RESKEY_CRM_meta_timeout={timeout_ms}", *words, AGENT, action], check=False)
+    done = node.run(["env", "OCF_ROOT=/usr/lib/ocf", f"OCF_RESOURCE_INSTANCE={resource}", "OCF_RA_VERSION_MAJOR=1",
+                     f"OCF_RESKEY_CRM_meta_timeout={timeout_ms}", *words, *program.split(), action], check=False)
     return done.returncode, done.stderr
 
 
-def refused(node, codes, said, **parameters):
-    for action in ("validate-all", "start", "monitor"):
-        code, reason = agent(node, action, **parameters)
-        check(code in codes, f"{action} with {parameters} ended with {code}, not {codes}: {reason}")
-        check("ocf-exit-reason:" in reason and said in reason, f"{action} with {parameters} says {reason!r}")
+def refused(node, wanted, said, **parameters):
+    """By the daemon, and by migrationd --direct in its place, with the same code."""
+    for program, action in ((AGENT, "validate-all"), (AGENT, "start"), (AGENT, "monitor"), (DIRECT, "monitor")):
+        code, reason = agent(node, action, program=program, **parameters)
+        told = f"{program} {action} with {parameters}"
+        check(code == wanted, f"{told} ended with {code}, not {wanted}: {reason}")
+        check("ocf-exit-reason:" in reason and said in reason, f"{told} says {reason!r}")
 
 
 def case_first_start():
@@ -45,18 +48,36 @@ def case_broken_definitions():
               "entities": '<!DOCTYPE d [<!ENTITY a "b"><!ENTITY c "&a;&a;">]><domain><name>&c;</name></domain>'}
     for kind, text in broken.items():
         node.write(f"/root/{kind}.xml", text)
-        refused(node, (NOT_INSTALLED, NOT_CONFIGURED), f"/root/{kind}.xml", config=f"/root/{kind}.xml")
-    refused(node, (NOT_INSTALLED, NOT_CONFIGURED), "/root/missing.xml", config="/root/missing.xml")
-    refused(node, (NOT_INSTALLED, NOT_CONFIGURED), "/etc/libvirt", config="/etc/libvirt")
+        refused(node, NOT_INSTALLED, f"/root/{kind}.xml", config=f"/root/{kind}.xml")
+    refused(node, NOT_INSTALLED, "/root/missing.xml", config="/root/missing.xml")
+    refused(node, NOT_INSTALLED, "/etc/libvirt", config="/etc/libvirt")
+    refused(node, NOT_INSTALLED, "says 'vm1'", config="/etc/libvirt/lab/vm2.xml", name="vm1")
     check(where(lab, "vm2") == [], "something was started")
+
+
+def case_a_domain_that_is_only_called_like_the_resource_is_left_alone():
+    """Pacemaker stops what it could not start; nothing was ever here, and a stranger must not end for its name."""
+    node = lab.nodes[0]
+    node.write("/root/stranger.xml", node.read("/etc/libvirt/lab/vm2.xml").replace("<name>vm2</name>", "<name>stranger</name>"))
+    node.virsh("create", "/root/stranger.xml")
+    missing = {"config": "/root/missing.xml"}
+    contradicted = {"config": "/etc/libvirt/lab/vm2.xml", "name": "stranger"}
+    for resource, parameters in (("stranger", missing), ("other", contradicted)):
+        code, reason = agent(node, "start", resource=resource, **parameters)
+        check(code == NOT_INSTALLED, f"start with {parameters} ended with {code}: {reason}")
+        for program in (AGENT, DIRECT):
+            code, reason = agent(node, "stop", program=program, resource=resource, **parameters)
+            check(code == 0, f"{program} stop with {parameters} ended with {code}: {reason}")
+            check(node.virsh("domstate", "stranger").stdout.strip() == "running", f"{program} stop ended a stranger")
+    node.virsh("destroy", "stranger")
 
 
 def case_wrong_parameters():
     node, config = lab.nodes[0], "/etc/libvirt/lab/vm2.xml"
-    refused(node, (NOT_CONFIGURED,), "handof", config=config, handof="on")
-    refused(node, (NOT_CONFIGURED,), "handoff", config=config, handoff="perhaps")
-    refused(node, (NOT_CONFIGURED,), "config")
-    refused(node, (NOT_CONFIGURED,), "handoff_timeout", config=config, handoff_timeout="-5")
+    refused(node, NOT_CONFIGURED, "handof", config=config, handof="on")
+    refused(node, NOT_CONFIGURED, "handoff", config=config, handoff="perhaps")
+    refused(node, NOT_CONFIGURED, "config")
+    refused(node, NOT_CONFIGURED, "handoff_timeout", config=config, handoff_timeout="-5")
     check(where(lab, "vm2") == [], "something was started")
 
 
@@ -132,8 +153,7 @@ def case_names_that_libvirt_refuses():
     for kind, bad in (("slash", "a/b"), ("long", "n" * 300)):
         node.write(f"/root/{kind}.xml", good.replace("<name>vm2</name>", f"<name>{bad}</name>"))
         code, reason = agent(node, "start", config=f"/root/{kind}.xml")
-        check(code in (ERROR, NOT_INSTALLED, NOT_CONFIGURED) and "ocf-exit-reason:" in reason,
-              f"{kind}: {code}, {reason}")
+        check(code == ERROR and "ocf-exit-reason:" in reason, f"{kind}: {code}, {reason}")
     check(where(lab, "vm2") == [], "something was started")
 
 

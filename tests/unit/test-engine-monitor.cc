@@ -40,11 +40,12 @@ struct Node : Stage {
     return answer;
   }
   /// A monitor of resource r1 without a readable definition.
-  OcfCode monitor(std::map<std::string, std::string> parameters = {}) {
+  OcfCode monitor(std::map<std::string, std::string> parameters = {}, bool misnamed = false) {
     Order order;
+    order.misnamed = misnamed;
     order.resource = "r1";
     order.parameters = std::move(parameters);
-    order.no_definition = "the domain's definition can't be read";
+    order.no_definition = {OcfCode::not_installed, "the domain's definition can't be read"};
     return ask(order).code;
   }
   void shows(const std::string& called, Here where) {
@@ -74,6 +75,31 @@ TEST_CASE("engine monitor: without a definition the parameter name tells which d
   CHECK(node.monitor({{"name", "vm1"}}) == OcfCode::error);
   node.shows("vm1", Here::unknown);
   CHECK(node.monitor({{"name", "vm1"}}) == OcfCode::error);
+}
+
+TEST_CASE("engine monitor: a name that the definition contradicts tells nothing; the record of that name does") {
+  Node node("vm1", Here::running);
+  node.begin();
+  CHECK(node.monitor({{"name", "vm1"}}, true) == OcfCode::not_installed);
+  node.here = Here::absent;
+  CHECK(node.monitor({{"name", "vm1"}}, true) == OcfCode::not_installed);
+  Node known("vm1", Here::running);
+  known.begin({vm1(Phase::held)});
+  CHECK(known.monitor({{"name", "vm1"}}, true) == OcfCode::success);
+  CHECK(known.monitor({{"name", "vm2"}}, true) == OcfCode::not_installed);
+}
+
+TEST_CASE("engine start: the record's definition is not used for a resource that was given another domain since") {
+  Node node;
+  node.begin({vm1(Phase::gone, "old")});
+  Order order;
+  order.kind = Order::Kind::start;
+  order.resource = "r1";
+  order.parameters = {{"name", "vm1"}};
+  order.no_definition = {OcfCode::not_installed, "it can't be read"};
+  const OrderReply answer = node.ask(order);
+  CHECK(answer.code == OcfCode::not_installed);
+  CHECK(answer.reason == "it can't be read");
 }
 
 TEST_CASE("engine monitor: by name it never says not running when it can't tell") {
@@ -118,7 +144,7 @@ TEST_CASE("engine reload: changed parameters count from then on, in memory and o
   CHECK(node.written[0].state.phase == Phase::held);
   SUBCASE("the definition can't be read now: the domain runs, so it is said and not failed") {
     order.definition.reset();
-    order.no_definition = "it can't be read";
+    order.no_definition = {OcfCode::not_installed, "it can't be read"};
     order.parameters = {};
     CHECK(node.ask(order).code == OcfCode::success);
     CHECK(node.engine->domains()[0].real_stop.empty());

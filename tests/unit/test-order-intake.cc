@@ -28,9 +28,8 @@ TEST_CASE("order-intake: a monitor of another hypervisor's domain is refused, an
   io::OrderIntake intake("qemu:///system");
   const auto answer = intake.order(request("monitor", "xen:///system"));
   REQUIRE(std::holds_alternative<io::Refused>(answer));
-  CHECK(std::get<io::Refused>(answer).code == wire::OcfCode::not_configured);
+  CHECK(std::get<io::Refused>(answer).code == wire::OcfCode::not_installed);
   CHECK(std::get<io::Refused>(answer).reason.find("serves qemu:///system") != std::string::npos);
-  CHECK(intake.validate(request("validate-all", "xen:///system")).code == wire::OcfCode::not_configured);
 }
 
 TEST_CASE("order-intake: a stop is not refused for it, and the daemon's own hypervisor may be written otherwise") {
@@ -78,7 +77,7 @@ TEST_CASE("order-intake: a stop whose config is refused says why it has no defin
   const auto answer = intake.order(asked);
   REQUIRE(std::holds_alternative<engine::Order>(answer));
   CHECK_FALSE(std::get<engine::Order>(answer).definition);
-  CHECK(std::get<engine::Order>(answer).no_definition.find("config") != std::string::npos);
+  CHECK(std::get<engine::Order>(answer).no_definition.reason.find("config") != std::string::npos);
   CHECK(std::get<engine::Order>(answer).parameters.at("name") == "vm1");
 }
 
@@ -92,6 +91,31 @@ TEST_CASE("order-intake: unusable migrate_options refuse what begins, and nothin
     asked.parameters = {{"config", scratch / "vm1.xml"}, {"migrate_options", "--persistent"}};
     const bool begins = asked.operation == "start" || asked.operation == "migrate_to";
     CHECK(std::holds_alternative<io::Refused>(intake.order(asked)) == begins);
-    CHECK(intake.validate(asked).code == wire::OcfCode::not_configured);
   }
+}
+
+TEST_CASE("order-intake: a definition is read anew when its file changes, and its name is held against each resource's own") {
+  const tests::Scratch scratch;
+  const std::string config = scratch / "vm1.xml";
+  io::OrderIntake intake("qemu:///system");
+  const auto ask = [&](const std::string& name) {
+    auto asked = request("monitor", "");
+    asked.parameters = {{"config", config}, {"name", name}};
+    return std::get<engine::Order>(intake.order(asked));
+  };
+  CHECK_FALSE(ask("vm1").definition);
+  CHECK_FALSE(ask("vm1").misnamed);
+  tests::write_file(config, "<domain type='qemu'><name>vm1</name><memory>65536</memory></domain>");
+  for (int i = 0; i < 2; ++i) {  // from the file, and from memory
+    REQUIRE(ask("vm1").definition);
+    CHECK(ask("").definition->name == "vm1");
+    const engine::Order other = ask("vm2");
+    CHECK_FALSE(other.definition);
+    CHECK(other.misnamed);
+    CHECK(other.no_definition.reason.find("says 'vm2'") != std::string::npos);
+  }
+  tests::write_file(config, "<domain type='qemu'><name>other</name><memory>65536</memory></domain>");
+  CHECK(ask("vm1").misnamed);
+  REQUIRE(ask("other").definition);
+  CHECK(ask("other").definition->name == "other");
 }
