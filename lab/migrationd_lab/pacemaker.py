@@ -64,8 +64,8 @@ def first_cib(settings):
     if settings.fencing:
         attributes = {"pcmk_host_list": " ".join(settings.node_names), "pcmk_reboot_action": "reboot"}
         if settings.nodes == 2:
-            # Cut apart, both shoot at once; the first node is to win.
-            attributes["pcmk_delay_base"] = "node1:1s;node2:0s"
+            # Cut apart, both shoot; the first node is to win. The halves find each other gone up to some seconds apart.
+            attributes["pcmk_delay_base"] = "node1:5s;node2:0s"
         fencing = (f"<primitive id='fencing' class='stonith' type='fence_lab'>"
                    f"<instance_attributes id='fencing-attributes'>{_pairs('fencing', attributes)}</instance_attributes>"
                    f"<operations><op id='fencing-monitor' name='monitor' interval='60s' timeout='20s'/></operations>"
