@@ -183,6 +183,7 @@ struct OfferQuestion {
   std::set<NodeName> silent;    ///< no link, and nothing says why
   std::set<NodeName> left;      ///< no link, and their daemons' last word was a farewell
   std::set<NodeName> rebooted;  ///< linked, and rebooted since it was offered to them
+  bool linked(const NodeName& node) const { return !left.contains(node) && !silent.contains(node); }
 };
 
 struct OfferJudgement {

@@ -18,13 +18,13 @@ namespace migrationd::io {
 
 namespace {
 constexpr Milliseconds recheck{1000};
+}  // namespace
 
-Instant read_clock() {
+Instant boot_time() {
   timespec now{};
   ::clock_gettime(CLOCK_BOOTTIME, &now);
   return {Milliseconds(static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000)};
 }
-}  // namespace
 
 struct BootClock::Timers : std::enable_shared_from_this<Timers> {
   struct Entry {
@@ -38,13 +38,13 @@ struct BootClock::Timers : std::enable_shared_from_this<Timers> {
   void wait(engine::TimerId id) {
     Entry& entry = entries.at(id);
     // One more millisecond, because `now` is rounded down.
-    const Milliseconds left = std::max(entry.due - read_clock() + Milliseconds(1), Milliseconds(0));
+    const Milliseconds left = std::max(entry.due - boot_time() + Milliseconds(1), Milliseconds(0));
     entry.timer.expires_after(std::min(left, recheck));
     entry.timer.async_wait([weak = weak_from_this(), id](const boost::system::error_code& code) {
       const auto self = weak.lock();
       // A cancelled wait may already have been on its way, so the table decides.
       if (code || !self || !self->entries.contains(id)) return;
-      if (read_clock() < self->entries.at(id).due) return self->wait(id);
+      if (boot_time() < self->entries.at(id).due) return self->wait(id);
       const auto call = std::move(self->entries.at(id).call);
       self->entries.erase(id);
       call();
@@ -59,12 +59,12 @@ struct BootClock::Timers : std::enable_shared_from_this<Timers> {
 BootClock::BootClock(boost::asio::io_context& loop) : timers_(std::make_shared<Timers>(loop)) {}
 BootClock::~BootClock() = default;
 
-Instant BootClock::now() const { return read_clock(); }
+Instant BootClock::now() const { return boot_time(); }
 
 engine::TimerId BootClock::schedule(Milliseconds after, std::function<void()> call) {
   const auto id = ++timers_->last;
   timers_->entries.emplace(id, Timers::Entry{boost::asio::steady_timer(timers_->loop),
-                                             read_clock() + std::max(after, Milliseconds(0)), std::move(call)});
+                                             boot_time() + std::max(after, Milliseconds(0)), std::move(call)});
   timers_->wait(id);
   return id;
 }

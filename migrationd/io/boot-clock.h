@@ -28,6 +28,9 @@ class BootClock : public engine::Clock {
   std::shared_ptr<Timers> timers_;
 };
 
+/// CLOCK_BOOTTIME, now.
+Instant boot_time();
+
 /// This boot's id, a UUID in lower-case text, from /proc/sys/kernel/random/boot_id (proc_sys_kernel(5)).
 Result<std::string> boot_id();
 

@@ -31,11 +31,7 @@ constexpr Milliseconds longest_look{5000};
 /// What a stop leaves of its time for its own answer.
 constexpr Milliseconds reserve{3000};
 
-Milliseconds boot_time() {
-  timespec time{};
-  ::clock_gettime(CLOCK_BOOTTIME, &time);
-  return Milliseconds(time.tv_sec * 1000 + time.tv_nsec / 1000000);
-}
+Milliseconds uptime() { return boot_time().since_boot; }
 
 DirectAnswer monitor(const Subject& subject, Milliseconds timeout, const DirectPlaces& places) {
   DirectLook look = look_directly(subject.domain, places.pid_directory, std::min(longest_look, timeout / 2));
@@ -120,26 +116,26 @@ DirectAnswer stop_locked(const StopOrder& order, std::optional<StoredRecord> rec
 }
 
 DirectAnswer stop(const Subject& subject, Milliseconds timeout, const DirectPlaces& places) {
-  Milliseconds give_up = boot_time() + timeout / 3;
+  Milliseconds give_up = uptime() + timeout / 3;
   Result<JournalLock> lock = JournalLock::take(places.state_dir);
-  while (!lock && boot_time() < give_up) {
+  while (!lock && uptime() < give_up) {
     std::this_thread::sleep_for(Milliseconds{200});
     lock = JournalLock::take(places.state_dir);
   }
   if (!lock) return {OcfCode::error, "the stop can't be done beside the daemon: " + lock.error()};
-  Milliseconds left = timeout - std::max(Milliseconds{0}, boot_time() - (give_up - timeout / 3));
+  Milliseconds left = timeout - std::max(Milliseconds{0}, uptime() - (give_up - timeout / 3));
   return stop_locked(order_of(subject.parameters, subject.domain, left), subject.record, places);
 }
 
 DirectAnswer stop_in_any_case(const std::string& resource, const std::string& face, const std::map<std::string, std::string>& given,
                               Milliseconds timeout, const DirectPlaces& places) {
-  const Milliseconds begin = boot_time();
+  const Milliseconds begin = uptime();
   std::string complaint;
   std::variant<std::optional<Subject>, Refused> found = find_to_stop(resource, face == "lsb", given, places, std::min(longest_look, timeout / 4), complaint);
   DirectAnswer answer{OcfCode::success, ""};
   if (const Refused* refused = std::get_if<Refused>(&found)) answer = {refused->code, refused->reason};
   else if (const std::optional<Subject>& subject = std::get<0>(found))
-    answer = stop(*subject, std::max(timeout - (boot_time() - begin), timeout / 2), places);
+    answer = stop(*subject, std::max(timeout - (uptime() - begin), timeout / 2), places);
   if (!complaint.empty()) answer.reason += (answer.reason.empty() ? "" : "; ") + complaint;
   return answer;
 }
@@ -166,7 +162,7 @@ DirectAnswer direct(const std::string& action, const std::string& resource, cons
 DirectAnswer dead_man(const DomainUuid& uuid, const DirectPlaces& places) {
   Result<std::string> boot = boot_id();
   if (!boot) return {OcfCode::error, boot.error()};
-  Milliseconds job_patience = boot_time() + Milliseconds{120000};
+  Milliseconds job_patience = uptime() + Milliseconds{120000};
   for (;;) {
     Result<JournalLock> lock = JournalLock::take(places.state_dir);
     Result<std::optional<StoredRecord>> record = load_record(places.state_dir, uuid, boot.value());
@@ -180,8 +176,8 @@ DirectAnswer dead_man(const DomainUuid& uuid, const DirectPlaces& places) {
       std::this_thread::sleep_for(Milliseconds{1000});
       continue;
     }
-    if (offered && boot_time() < state.offer_ends.since_boot) {
-      Milliseconds rest = state.offer_ends.since_boot - boot_time();
+    if (offered && uptime() < state.offer_ends.since_boot) {
+      Milliseconds rest = state.offer_ends.since_boot - uptime();
       lock = Error{"released"};
       std::this_thread::sleep_for(std::min(rest, Milliseconds{1000}));
       continue;
@@ -190,7 +186,7 @@ DirectAnswer dead_man(const DomainUuid& uuid, const DirectPlaces& places) {
     const resource::Parameters& parameters = good.parsed;
     DirectDomain domain{uuid, record.value()->record.name, uri_of(good.given, places)};
     // A migration may still end well by itself; its offer's time rests meanwhile, but not for ever.
-    if (moving && boot_time() < job_patience && look_directly(domain, places.pid_directory, longest_look).job) {
+    if (moving && uptime() < job_patience && look_directly(domain, places.pid_directory, longest_look).job) {
       lock = Error{"released"};
       std::this_thread::sleep_for(Milliseconds{1000});
       continue;

@@ -12,6 +12,7 @@
 #include <boost/asio/post.hpp>
 
 #include "migrationd/intent/intent.h"
+#include "migrationd/io/boot-clock.h"
 #include "migrationd/io/engine-words.h"
 #include "migrationd/io/heartbeat-process.h"
 #include "migrationd/io/process.h"
@@ -31,12 +32,6 @@ std::string text_of(const std::string& path) {
   std::stringstream text;
   text << file.rdbuf();
   return text.str();
-}
-
-Instant boot_clock() {
-  timespec boot{};
-  clock_gettime(CLOCK_BOOTTIME, &boot);
-  return {Milliseconds{boot.tv_sec * 1000 + boot.tv_nsec / 1'000'000}};
 }
 
 intent::HeartbeatCause cause_of(int cause) {
@@ -60,7 +55,7 @@ void DownMemory::seen_as_member(const NodeName& node, Instant asked) {
 
 HeartbeatCluster::HeartbeatCluster(boost::asio::io_context& loop, HeartbeatSettings settings, engine::Log& log)
     : loop_(loop), settings_(std::move(settings)), log_(log) {
-  if (!settings_.now) settings_.now = boot_clock;
+  if (!settings_.now) settings_.now = boot_time;
 }
 
 HeartbeatCluster::~HeartbeatCluster() { stop(); }
@@ -265,23 +260,21 @@ void HeartbeatCluster::intent_of_stop(const engine::StopQuestion& question,
 
 void HeartbeatCluster::judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) {
   const NodeName other = peer();
-  const bool linked = !question.left.contains(other) && !question.silent.contains(other);
   const auto judge = [this, other, question, done = std::move(done)] { done(judge_peer(other, question)); };
   // Asking Heartbeat is dear. What was known when the peer went down may be long past.
-  if (!linked || down_.is_down(other)) return ask_now(other, judge);
+  if (!question.linked(other) || down_.is_down(other)) return ask_now(other, judge);
   boost::asio::post(loop_, [weak = std::weak_ptr<int>(life_), judge] {
     if (weak.lock()) judge();
   });
 }
 
 engine::OfferJudgement HeartbeatCluster::judge_peer(const NodeName& other, const engine::OfferQuestion& question) {
-  const bool linked = !question.left.contains(other) && !question.silent.contains(other);
   intent::HeartbeatOffer offer;
   offer.peer = other;
   offer.heartbeat_here = active_here() && !heartbeat_stops(settings_.proc);
   offer.stonith = !cf_.stonith.empty();
   offer.peer_down = down_.is_down(other);
-  offer.peer_member = (linked && !offer.peer_down) || status_[other].member.value_or(true);
+  offer.peer_member = (question.linked(other) && !offer.peer_down) || status_[other].member.value_or(true);
   offer.peer_left = question.left.contains(other);
   offer.peer_rebooted = question.rebooted.contains(other);
   if (offer.peer_member) {

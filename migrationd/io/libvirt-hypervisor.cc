@@ -8,6 +8,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include "migrationd/io/boot-clock.h"
 #include "migrationd/io/domain-facts.h"
 #include "migrationd/io/libvirt-migration.h"
 
@@ -50,12 +51,6 @@ LibvirtHypervisor::LibvirtHypervisor(boost::asio::io_context& loop, LibvirtConfi
       reread_timer_(loop) {}
 
 LibvirtHypervisor::~LibvirtHypervisor() { stop(); }
-
-Instant LibvirtHypervisor::now() const {
-  timespec time{};
-  ::clock_gettime(CLOCK_BOOTTIME, &time);
-  return {Milliseconds(time.tv_sec * 1000 + time.tv_nsec / 1000000)};
-}
 
 void LibvirtHypervisor::start() {
   running_ = true;
@@ -117,7 +112,7 @@ void LibvirtHypervisor::connected(Connection connection) {
     if (!outcome) return lost(outcome.error());
     backoff_ = Milliseconds{200};
     trouble_.clear();
-    log_.write(Level::info, "", "libvirt (" + config_.uri + ") is connected, " + std::to_string(registry_.all(now()).size()) + " domains");
+    log_.write(Level::info, "", "libvirt (" + config_.uri + ") is connected, " + std::to_string(registry_.all(boot_time()).size()) + " domains");
     usable_told_ = true;
     if (listener_ != nullptr) listener_->hypervisor_changed(true);
     tell();
@@ -209,12 +204,12 @@ void LibvirtHypervisor::list(engine::Callback<Outcome> done) {
         std::set<DomainUuid> to_read = registry_.listed(found.value().uuids);
         for (const auto& [uuid, emulator] : found.value().emulators) {
           tracked_[uuid].emulator = emulator;
-          if (!found.value().uuids.contains(uuid)) registry_.stray(uuid, [emulator = emulator] { return !emulator->dead(); }, now());
+          if (!found.value().uuids.contains(uuid)) registry_.stray(uuid, [emulator = emulator] { return !emulator->dead(); }, boot_time());
         }
         auto listing = std::make_shared<Listing>();
         listing->finished = [this, generation, done] {
           if (generation != generation_) return done(Error{"list the domains: libvirt was lost meanwhile"});
-          registry_.complete(now());
+          registry_.complete(boot_time());
           tell();
           done(Done{});
         };
@@ -240,7 +235,7 @@ void LibvirtHypervisor::on_event(const DomainEvent& event) {
   if (event.kind == DomainEvent::Kind::lifecycle) {
     log_.write(Level::debug, event.name, "libvirt event " + lifecycle_text(event.event, event.detail));
     if (event.event == VIR_DOMAIN_EVENT_STARTED) registry_.sighted(event.uuid);
-    if (event.event == VIR_DOMAIN_EVENT_STOPPED) registry_.stopped(event.uuid, event.detail, now());
+    if (event.event == VIR_DOMAIN_EVENT_STOPPED) registry_.stopped(event.uuid, event.detail, boot_time());
   }
   if (auto jobs = jobs_.find(event.uuid); jobs != jobs_.end())
     for (const auto& job : std::vector(jobs->second)) job->event(event);
@@ -323,7 +318,7 @@ void LibvirtHypervisor::apply(const DomainUuid& uuid, const Result<Reading>& res
   tracked_[uuid].emulator = reading.emulator;
   if (reading.gone) {
     unreadable_.erase(uuid);
-    registry_.vanished(uuid, now());
+    registry_.vanished(uuid, boot_time());
     settle_later();
     return;
   }
@@ -362,7 +357,7 @@ void LibvirtHypervisor::settle_later() {
 }
 
 void LibvirtHypervisor::tell() {
-  if (!registry_.unsettled(now()).empty()) settle_later();
+  if (!registry_.unsettled(boot_time()).empty()) settle_later();
   std::set<DomainUuid> uuids = registry_.known();
   for (const auto& [uuid, view] : shown_) uuids.insert(uuid);
   std::vector<DomainUuid> changed;
@@ -373,7 +368,7 @@ void LibvirtHypervisor::tell() {
     at->second = view;
     changed.push_back(uuid);
   }
-  registry_.settle(now());
+  registry_.settle(boot_time());
   std::erase_if(shown_, [](const auto& item) { return item.second.here == handoff::Here::absent; });
   std::erase_if(tracked_, [&](const auto& item) {
     return !shown_.contains(item.first) && !item.second.reading && item.second.waiting.empty() && registry_.fresh();
@@ -382,9 +377,9 @@ void LibvirtHypervisor::tell() {
   for (const DomainUuid& uuid : changed) listener_->domain_changed(uuid);
 }
 
-DomainView LibvirtHypervisor::look(const DomainUuid& uuid) const { return registry_.look(uuid, now()); }
+DomainView LibvirtHypervisor::look(const DomainUuid& uuid) const { return registry_.look(uuid, boot_time()); }
 
-std::map<DomainUuid, DomainView> LibvirtHypervisor::all() const { return registry_.all(now()); }
+std::map<DomainUuid, DomainView> LibvirtHypervisor::all() const { return registry_.all(boot_time()); }
 
 void LibvirtHypervisor::refresh(engine::Callback<Outcome> done) {
   list([done = std::move(done)](Outcome outcome) { done(std::move(outcome)); });

@@ -113,7 +113,6 @@ class LibvirtHypervisor : public engine::Hypervisor {
   void tell();  ///< the listener hears of each view that changed
   void settle_later();
   void read_again_later();
-  Instant now() const;
 
   /// A blocking call with the connection, if there is one.
   template <class T>

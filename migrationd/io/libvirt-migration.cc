@@ -9,6 +9,7 @@
 #include <boost/asio/post.hpp>
 
 #include "migrationd/converge/downtime.h"
+#include "migrationd/io/boot-clock.h"
 #include "migrationd/io/copy-mark.h"
 #include "migrationd/io/migrate-options.h"
 
@@ -255,7 +256,7 @@ void MigrationJob::judge() {
   if (jobs.empty()) hypervisor_.jobs_.erase(uuid_);
   // libvirt lists it a little longer; it is gone all the same, and whoever claims next must not be told otherwise.
   if (end->end == handoff::JobEnd::migrated)
-    hypervisor_.registry_.stopped(uuid_, VIR_DOMAIN_EVENT_STOPPED_MIGRATED, hypervisor_.now());
+    hypervisor_.registry_.stopped(uuid_, VIR_DOMAIN_EVENT_STOPPED_MIGRATED, boot_time());
   boost::asio::post(hypervisor_.loop_, [life = std::weak_ptr<int>(hypervisor_.life_), done = std::move(done), end = *end] {
     if (life.lock()) done(end);
   });

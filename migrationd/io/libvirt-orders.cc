@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "migrationd/io/boot-clock.h"
 #include "migrationd/io/copy-mark.h"
 #include "migrationd/io/domain-check.h"
 #include "migrationd/io/domain-xml.h"
@@ -165,7 +166,7 @@ void LibvirtHypervisor::destroy(const DomainUuid& uuid, engine::Callback<Outcome
         return Done{};
       },
       [this, uuid, what, emulator, done = std::move(done)](Outcome outcome) {
-        if (outcome) registry_.stopped(uuid, VIR_DOMAIN_EVENT_STOPPED_DESTROYED, now());  // seen by ourselves
+        if (outcome) registry_.stopped(uuid, VIR_DOMAIN_EVENT_STOPPED_DESTROYED, boot_time());  // seen by ourselves
         if (outcome) return read(uuid, [outcome, done] { done(outcome); });
         // libvirt is away or hangs. What it has not shown us since we began, its pid files do.
         long_calls_.run<Done>(
@@ -179,7 +180,7 @@ void LibvirtHypervisor::destroy(const DomainUuid& uuid, engine::Callback<Outcome
             },
             alive<Outcome>([this, uuid, outcome, done](Outcome ended) {
               if (!ended) return done(Error{outcome.error() + "; " + ended.error()});
-              registry_.stopped(uuid, VIR_DOMAIN_EVENT_STOPPED_DESTROYED, now());
+              registry_.stopped(uuid, VIR_DOMAIN_EVENT_STOPPED_DESTROYED, boot_time());
               done(Done{});
               read(uuid);
             }));
@@ -210,7 +211,7 @@ std::optional<std::uint64_t> LibvirtHypervisor::free_memory_kib() const {
   // MemAvailable counts what the page cache would give back; libvirt's own figure does not.
   std::optional<std::uint64_t> free = field_kib("/proc/meminfo", "MemAvailable:");
   if (!free) return std::nullopt;
-  for (const auto& [uuid, view] : registry_.all(now())) {
+  for (const auto& [uuid, view] : registry_.all(boot_time())) {
     const auto tracked = tracked_.find(uuid);
     if (view.here != handoff::Here::incoming || tracked == tracked_.end() || !tracked->second.emulator) continue;
     const std::uint64_t resident = resident_kib(*tracked->second.emulator);

@@ -14,6 +14,7 @@
 #include <boost/asio/post.hpp>
 #include <pugixml.hpp>
 
+#include "migrationd/io/boot-clock.h"
 #include "migrationd/io/process.h"
 
 namespace migrationd::io {
@@ -26,12 +27,9 @@ constexpr Milliseconds fencing_limit{120'000};
 constexpr Milliseconds tick_interval{1'000};
 
 Clocks clocks_now() {
-  timespec boot{};
   timespec wall{};
-  clock_gettime(CLOCK_BOOTTIME, &boot);
   clock_gettime(CLOCK_REALTIME, &wall);
-  const auto milliseconds = [](const timespec& t) { return Milliseconds{t.tv_sec * std::int64_t{1000} + t.tv_nsec / 1'000'000}; };
-  return {Instant{milliseconds(boot)}, milliseconds(wall)};
+  return {boot_time(), Milliseconds{wall.tv_sec * std::int64_t{1000} + wall.tv_nsec / 1'000'000}};
 }
 
 /// "2026-11-21 03:02:01Z", "2026-11-21 03:02:01.123456 +01:00" and the like, since the epoch.
