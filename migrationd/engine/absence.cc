@@ -96,19 +96,26 @@ bool Engine::wants_proof(const DomainRunner& runner) const {
   });
 }
 
+/// Its holder's daemon answers already, but the cluster managers are still apart: ours would start it once more as if the
+/// holder were dead, and find it active on both when they are one again.
+bool Engine::held_beyond_membership(const DomainUuid& uuid) const {
+  const auto found = held_by_.find(uuid);
+  return found != held_by_.end() && world_.cluster.active_here() && !world_.cluster.member(found->second);
+}
+
 /// The cluster manager remembers a failed start and keeps the node out; when the proof came after all, one
 /// clean-up lets it try again. Once: what fails for another reason stays failed.
 void Engine::clean_up_proven_starts() {
   for (auto at = unproven_starts_.begin(); at != unproven_starts_.end();) {
     DomainRunner* runner = find(*at);
     const Phase phase = runner->state().phase;
-    if (phase == Phase::claim || phase == Phase::withdrawn) {
+    if (phase == Phase::claim || phase == Phase::withdrawn || held_beyond_membership(*at)) {
       ++at;
       continue;
     }
     at = unproven_starts_.erase(at);
     if (phase != Phase::gone || runner->record().resource.empty()) continue;
-    runner->remark("the proof that was missing for the start has come: the failed start is cleaned up");
+    runner->remark("what was missing for the start is known now: the failed start is cleaned up");
     world_.cluster.clean_up(runner->record().resource, alive<Outcome>([this, name = runner->record().name](Outcome done) {
       if (!done.ok()) world_.log.write(Log::Level::warning, name, "the failed start can't be cleaned up: " + done.error());
     }));
@@ -120,22 +127,33 @@ void Engine::proven(const DomainUuid& uuid, const NodeName& node, Proof proof) {
   DomainRunner* runner = find(uuid);
   if (runner == nullptr) return;
   if (proof == Proof::not_member) {
-    assumed_absent_.emplace(node, Assumption{runner->record().name, world_.peers.boot_id(node)});
+    assumed_absent_.emplace(node, Assumption{uuid, world_.peers.boot_id(node)});
   }
   runner->feed(event::Proven{node, proof});
 }
 
 /// It is linked again. Nobody could prove it absent and it was taken for dead; it tells whether that was true.
 void Engine::check_assumptions(const NodeName& node) {
+  std::erase_if(was_alive_, [&](const auto& entry) { return entry.first == node; });
   const auto [begin, end] = assumed_absent_.equal_range(node);
   for (auto at = begin; at != end; ++at) {
     const Assumption& assumed = at->second;
     if (assumed.boot_id.empty() || assumed.boot_id != world_.peers.boot_id(node)) continue;  // it did go down
-    world_.log.write(Log::Level::alarm, assumed.domain, "was started here as if " + node + " were dead (unfenced="
+    was_alive_.emplace(node, assumed.domain);
+    const DomainRunner* runner = find(assumed.domain);
+    world_.log.write(Log::Level::alarm, runner == nullptr ? assumed.domain.str() : runner->record().name, "was started here as if " + node + " were dead (unfenced="
                      "membership), but it was alive all the while: it may have run on both, and both may have "
                      "written. Check the guest's disks; fencing prevents it");
   }
   assumed_absent_.erase(node);
+}
+
+/// `node` notes that it holds the domain, in an older epoch than ours: if it was alive when ours was booted, two ran. A note
+/// that is only late comes over a link that was never lost.
+void Engine::check_for_a_twin(const NodeName& node, const DomainRunner& runner, Epoch epoch) {
+  const handoff::State& state = runner.state();
+  if (was_alive_.erase({node, runner.record().uuid}) == 0 || epoch >= state.epoch) return;
+  if (state.phase == Phase::held || state.phase == Phase::offered) ran_twice_[runner.record().uuid] = state.epoch;
 }
 
 void Engine::heard_from(const NodeName& node) {

@@ -158,7 +158,10 @@ struct Engine::FromPeer {
   }
   void operator()(const wire::Note& m) {
     e.promises_.erase(m.domain);  // its holder keeps it
-    e.runner(m.domain, m.name).feed(event::Note{handoff::Holder{from, installation, m.epoch}});
+    e.held_by_[m.domain] = from;
+    DomainRunner& runner = e.runner(m.domain, m.name);
+    e.check_for_a_twin(from, runner, m.epoch);
+    runner.feed(event::Note{handoff::Holder{from, installation, m.epoch}});
   }
   void operator()(const wire::AskReady& m) { e.answer_ready(from, m); }
   void operator()(const wire::Ready& m) { e.ready_answered(from, m); }
@@ -212,6 +215,7 @@ bool Engine::about_unreadable(const NodeName& from, const wire::PeerMessage& mes
 
 void Engine::link_changed(const NodeName& node, bool up) {
   world_.log.write(Log::Level::notice, "", up ? "the link to " + node + " is up" : "the link to " + node + " is down");
+  std::erase_if(held_by_, [&](const auto& entry) { return entry.second == node; });
   if (!up) return;  // its last word was earlier, and it may have been fenced between
   check_assumptions(node);
   saw_at_work(node);  // a new life of it, if it had said farewell
@@ -292,7 +296,7 @@ std::vector<DomainStatus> Engine::domains() const {
   for (const auto& [uuid, one] : runners_) {
     DomainStatus status{uuid, one->record().name, one->record().resource, one->state(), one->view(), Milliseconds{0},
                         {one->remarks().begin(), one->remarks().end()},
-                        why_real_stop(one->state(), one->view(), one->policy()), one->policy().unfenced_membership};
+                        why_real_stop(*one), one->policy().unfenced_membership};
     if (status.state.phase == Phase::offered) status.offer_left = status.state.offer_ends - world_.clock.now();
     all.push_back(std::move(status));
   }

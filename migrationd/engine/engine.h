@@ -139,7 +139,9 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   void mean_stop(handoff::Token token);
   bool wait_for_hypervisor(Pending& pending);
   void real_stop(Pending& pending, const std::string& reason);
+  /// Why a stop can only be a real one, whatever it is for; empty: that is to be asked of the cluster manager.
   static std::string why_real_stop(const handoff::State& state, const DomainView& view, const Policy& policy);
+  std::string why_real_stop(const DomainRunner& runner) const;
   void offer_if_ready(handoff::Token token, const StopIntent& intent);
   OrderReply monitor(const Order& order);
   OrderReply monitor_of(const DomainUuid& uuid);
@@ -151,9 +153,11 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
 
   // absence.cc
   void check_assumptions(const NodeName& node);
+  void check_for_a_twin(const NodeName& node, const DomainRunner& runner, Epoch epoch);
   void look_for_proofs();
   bool wants_proof(const DomainRunner& runner) const;
   void clean_up_proven_starts();
+  bool held_beyond_membership(const DomainUuid& uuid) const;
   void prove(DomainRunner& runner, const NodeName& node);
   void assume_absent(const DomainUuid& uuid, const NodeName& node);
   void ask_fencing_again(const NodeName& node, Milliseconds after);
@@ -192,12 +196,16 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::map<DomainUuid, std::string> unreadable_;
   std::set<NodeName> fencing_asked_;
   std::set<DomainUuid> unproven_starts_;       ///< starts that failed only for want of proof, not cleaned up yet
+  /// Who said over the link that is up now that it holds a domain.
+  std::map<DomainUuid, NodeName> held_by_;
   struct Assumption {
-    std::string domain;
+    DomainUuid domain;
     std::string boot_id;  ///< of the node's boot then
   };
   /// What was started on the assumption that a node is absent because it is no member.
   std::multimap<NodeName, Assumption> assumed_absent_;
+  std::set<std::pair<NodeName, DomainUuid>> was_alive_;  ///< a node that was taken for dead, and what was started then
+  std::map<DomainUuid, Epoch> ran_twice_;  ///< in which epoch it ran here while another instance did
   struct OfferedTo {
     NodeName node;
     std::string boot_id;  ///< of the node's boot then

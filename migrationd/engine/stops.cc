@@ -60,7 +60,7 @@ void Engine::mean_stop(handoff::Token token) {
     runner.feed(event::Stop{token, StopMeaning::real, {}});
     return;
   }
-  if (const std::string why = why_real_stop(runner.state(), runner.view(), runner.policy()); !why.empty()) {
+  if (const std::string why = why_real_stop(runner); !why.empty()) {
     real_stop(pending, why);
     return;
   }
@@ -83,6 +83,13 @@ std::string Engine::why_real_stop(const handoff::State& state, const DomainView&
     case Policy::Handoff::automatic: return {};
   }
   return {};
+}
+
+std::string Engine::why_real_stop(const DomainRunner& runner) const {
+  const auto twice = ran_twice_.find(runner.record().uuid);
+  if (twice != ran_twice_.end() && twice->second == runner.state().epoch)
+    return "it ran on two nodes at once: its disks are to be checked by a new boot";
+  return why_real_stop(runner.state(), runner.view(), runner.policy());
 }
 
 void Engine::ask_whether_ready(const DomainUuid& uuid, const NodeName& node, Callback<Outcome> done) {

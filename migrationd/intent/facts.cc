@@ -2,6 +2,7 @@
 // Conclusions from the cluster's facts: what lies beneath a domain, and whether its last migration failed.
 #include "migrationd/intent/facts.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace migrationd::intent {
@@ -74,6 +75,22 @@ std::optional<std::string> failed_migration(const Facts& facts, const NodeName& 
     if (!ailing_since(facts, *last, node)) return what;
   }
   return std::nullopt;
+}
+
+bool ailing(const Facts& facts, const NodeName& node) {
+  const HistoryEntry* last = latest(facts, node);
+  return std::any_of(facts.history.begin(), facts.history.end(), [&](const HistoryEntry& entry) {
+    return entry.node == node && entry.operation == "monitor" && entry.failed && (!last || order_of(entry) > order_of(*last));
+  });
+}
+
+NodeName stopped_elsewhere_too(const Facts& facts, const NodeName& node) {
+  if (facts.stopping_in.empty()) return {};
+  for (const HistoryEntry& entry : facts.history) {
+    if (entry.node == node || entry.operation != "stop" || entry.transition != facts.stopping_in) continue;
+    if (latest(facts, entry.node) == &entry) return entry.node;
+  }
+  return {};
 }
 
 }  // namespace migrationd::intent

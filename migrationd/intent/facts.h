@@ -43,6 +43,7 @@ struct HistoryEntry {
   bool failed = false;                ///< neither pending nor done as the cluster expected
   std::int64_t seconds = 0;           ///< since the epoch, when it ended; 0: not known
   NodeName source, target;            ///< migrations only
+  std::string transition;             ///< whose action it was; empty: not known
 };
 
 struct Facts {
@@ -54,6 +55,8 @@ struct Facts {
   std::set<std::pair<std::string, std::string>> orders;
   /// Of the asked resource only.
   std::vector<HistoryEntry> history;
+  /// The transition that the stop under way belongs to; empty: no stop is recorded as being under way.
+  std::string stopping_in;
   /// Why its definition is not the one that it was started with; empty: it is the same.
   std::string redefined;
 };
@@ -65,5 +68,12 @@ std::set<std::string> beneath(const Facts& facts, const std::string& resource);
 /// the last thing that happened to the resource there. Nothing once the resource was started or stopped since,
 /// or when its monitor failed since: then it isn't only the migration that ails.
 std::optional<std::string> failed_migration(const Facts& facts, const NodeName& node);
+
+/// Whether a monitor of it failed on `node` since it was last started, stopped or migrated there.
+bool ailing(const Facts& facts, const NodeName& node);
+
+/// Another node on which the transition of the stop under way stops the resource, too, by the operation history: the
+/// cluster counted it as active on several nodes. Empty: none.
+NodeName stopped_elsewhere_too(const Facts& facts, const NodeName& node);
 
 }  // namespace migrationd::intent

@@ -73,6 +73,18 @@ std::string no_start_reason(const Facts& facts, const std::string& resource, con
   return "no start of it is planned on any node";
 }
 
+/// Another node on which the cluster stops it, too: it counts it as active on several. Empty: none, or it ails here.
+NodeName active_on_another(const Plan& plan, const Facts& facts, const std::string& resource, const NodeName& node) {
+  if (ailing(facts, node)) return {};
+  for (const PlannedAction* action : find(plan, resource, "stop"))
+    if (action->kind == ActionKind::resource && !action->node.empty() && action->node != node) return action->node;
+  return stopped_elsewhere_too(facts, node);
+}
+
+Decision keep_the_one(const NodeName& node, const NodeName& other) {
+  return {Intent::keep, node, "the cluster counts it as active on " + other + ", too, and stops it on both: it runs here alone"};
+}
+
 /// What waits for the stop in order to stop or to be demoted.
 struct Beneath {
   std::vector<const PlannedAction*> going;
@@ -127,6 +139,12 @@ Decision decide(const Plan& plan, const Facts& facts, const std::string& resourc
     const bool implied = std::any_of(pseudo.begin(), pseudo.end(),
                                      [](const PlannedAction* a) { return a->kind == ActionKind::pseudo; });
     if (implied && fenced(plan, node)) return real_stop(node + " is to be fenced: nothing can be handed over from it");
+    // What may be beneath it is not known from such a plan.
+    const std::set<std::string> under = beneath(facts, resource);
+    const bool free = known->clone.empty() && !fenced(plan, node) && !shutting_down(plan, facts, node) &&
+                      std::none_of(under.begin(), under.end(), [&](const auto& name) { return active_on(facts, name, node); });
+    if (const NodeName other = active_on_another(plan, facts, resource, node); free && known->active.contains(node) && !other.empty())
+      return keep_the_one(node, other);
     Decision decision = known->active.contains(node)
                             ? real_stop("the scheduler plans no stop of " + place + ": nobody knows what this stop is for")
                             : real_stop("the cluster doesn't count it as active on " + node + ": there is nothing to hand over");
@@ -180,9 +198,11 @@ Decision decide(const Plan& plan, const Facts& facts, const std::string& resourc
     return decision;
   }
 
-  // 5. The aftermath of a failed migration.
+  // 5. The aftermath of a failed migration, or of a partition.
   if (const auto migration = failed_migration(facts, node))
     return {Intent::keep, node, "it is to be started on this node again only because a migration failed (" + *migration + ")"};
+
+  if (const NodeName other = active_on_another(plan, facts, resource, node); !other.empty()) return keep_the_one(node, other);
 
   // 6. Anything else.
   return real_stop("it is to be restarted on " + node + ", and no failed migration explains it");

@@ -8,12 +8,18 @@
 //      is active on the destination too                                 -> push, else stop
 //   3. the node is shutting down                                        -> push, else stop
 //   4. started on another live node                                     -> offer (short, with something beneath)
-//   5. started on this node, only because a migration failed            -> keep
+//   5. started on this node, only because a migration failed, or
+//      because the cluster counts it as active on several nodes         -> keep
 //   6. anything else                                                    -> stop
 //
 // A resource that waits for the stop in order to be demoted counts in rule 2 like one that stops; its clone
 // must be promoted on the destination then. A stop on a Pacemaker Remote node for which the node's own connection
 // waits is the node's shutdown (rule 3), not a thing beneath.
+//
+// Active on several nodes (Pacemaker's multiple-active=stop_start): after a partition both halves may have it in their
+// history, and the scheduler stops it on every one of them and starts it on one. It runs on one in truth, which the daemons
+// know better, and where it does, it is kept: an offer to ourselves, or to whoever is told to start it. The stops on the other
+// nodes may be done, and recorded, before this one is judged; the plan then lacks it, and the history tells.
 //
 // Whose plan. While the agent's stop runs, its result is not in the status section, so the scheduler plans the
 // stop again, with all that waits for it: that is the plan to judge by. Two things can spoil it:

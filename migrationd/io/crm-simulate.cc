@@ -114,7 +114,7 @@ class Inquiry {
 
  private:
   /// The file that crm_simulate is to read.
-  Outcome prepare(const std::string& cib) const {
+  Outcome prepare(const std::string& cib) {
     if (!question_.cib_file.empty()) {
       const auto names = read_names(cib);
       if (!names) return Error{names.error()};
@@ -122,7 +122,8 @@ class Inquiry {
     }
     const auto before = before_pending_stop(cib, question_.resource, question_.node);
     if (!before) return Error{before.error()};
-    return write_file(directory_.file("cib.xml"), before.value());
+    stopping_in_ = before.value().transition;
+    return write_file(directory_.file("cib.xml"), before.value().cib);
   }
 
   /// What crm_simulate left behind.
@@ -135,6 +136,7 @@ class Inquiry {
     if (!plan) return Error{plan.error()};
     auto facts = read_facts(input.value(), summary, question_.resource, question_.node);
     if (!facts) return Error{facts.error()};
+    facts.value().stopping_in = stopping_in_;
     return Reading{std::move(plan.value()), std::move(facts.value())};
   }
 
@@ -186,6 +188,7 @@ class Inquiry {
 
   SchedulerQuestion question_;
   WorkingDirectory directory_;
+  std::string stopping_in_;
   Steady::time_point end_;
 };
 

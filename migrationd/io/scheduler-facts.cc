@@ -160,6 +160,7 @@ void read_history(const pugi::xml_document& cib, const std::string& resource, co
       entry.failed = !entry.pending && has_failed(operation, entry.code);
       entry.source = attribute(operation, "migrate_source");
       entry.target = attribute(operation, "migrate_target");
+      entry.transition = transition_of(operation);
       facts.history.push_back(std::move(entry));
     }
   });

@@ -96,7 +96,7 @@ Result<intent::Plan> read_graph(std::string_view graph) {
   return plan;
 }
 
-Result<std::string> before_pending_stop(std::string_view cib, const std::string& resource, const NodeName& node) {
+Result<BeforeStop> before_pending_stop(std::string_view cib, const std::string& resource, const NodeName& node) {
   pugi::xml_document document;
   if (auto parsed = parse(document, cib, "cib", "the CIB"); !parsed) return Error{parsed.error()};
   const pugi::xml_node history = find_history(document, resource, node);
@@ -109,7 +109,7 @@ Result<std::string> before_pending_stop(std::string_view cib, const std::string&
     else if (number(operation.attribute("call-id").as_string(), call) && call >= 0)
       first = std::min(first, call);
   }
-  if (!pending) return std::string(cib);
+  if (!pending) return BeforeStop{std::string(cib), {}};
   // Room below the oldest entry; call-ids are compared as numbers, and 0 is one.
   const std::string before = std::to_string(first == LLONG_MAX ? 1 : std::max(0LL, first - 1));
   std::string magic = attribute(pending, "transition-key");
@@ -121,7 +121,7 @@ Result<std::string> before_pending_stop(std::string_view cib, const std::string&
   set(pending, "transition-magic", "0:0;" + magic);
   std::ostringstream text;
   document.save(text, "", pugi::format_raw);
-  return text.str();
+  return BeforeStop{text.str(), transition_of(pending)};
 }
 
 Result<std::string> compare_digests(std::string_view cib, std::string_view digests, const std::string& resource,

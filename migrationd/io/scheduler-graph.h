@@ -31,7 +31,11 @@ Result<intent::Facts> read_facts(std::string_view cib, std::string_view summary,
 /// without saying who waits for the stop. The pending entry is turned into the completed start that it
 /// replaced (it carries the parameters, and so the digest, of that start). Older than the node's other entries, so
 /// that a failed migrate_to after it still counts. Unchanged text when no stop is pending.
-Result<std::string> before_pending_stop(std::string_view cib, const std::string& resource, const NodeName& node);
+struct BeforeStop {
+  std::string cib;
+  std::string transition;  ///< of the pending stop, for Facts::stopping_in; empty: none is pending
+};
+Result<BeforeStop> before_pending_stop(std::string_view cib, const std::string& resource, const NodeName& node);
 
 /// What `crm_resource --digests --output-as=xml` says of the parameters in force now, against what the resource was
 /// started with on `node` by the CIB. The text for Facts::redefined; empty: the same, or nothing recorded to compare.

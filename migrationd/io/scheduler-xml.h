@@ -49,6 +49,17 @@ void for_each_history(const pugi::xml_document& cib, const std::string& resource
   }
 }
 
+/// Which transition of which controller an operation belongs to, as "number:uuid". Its transition-key is
+/// "action:transition:expected code:uuid". Empty when there is none.
+inline std::string transition_of(const pugi::xml_node& operation) {
+  const std::string key = attribute(operation, "transition-key");
+  const auto action = key.find(':');
+  const auto number = action == std::string::npos ? action : key.find(':', action + 1);
+  const auto code = number == std::string::npos ? number : key.find(':', number + 1);
+  if (code == std::string::npos) return {};
+  return key.substr(action + 1, number - action - 1) + key.substr(code);
+}
+
 inline bool is_pending(const pugi::xml_node& operation) { return attribute(operation, "op-status") == "-1"; }
 
 }  // namespace migrationd::io::scheduler_xml

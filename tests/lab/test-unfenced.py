@@ -59,6 +59,18 @@ def case_refuse_and_a_partition():
     unharmed(lab, before)
 
 
+def case_refuse_and_a_partition_that_ends_while_the_start_waits():
+    """Both halves then have it in their history: Pacemaker finds it active on both, stops it on both, and starts it once."""
+    source, destination = on(lab)
+    before, mark, mark_source = boot_id_of(lab), since(destination), since(source)
+    lab.cut(source.name, destination.name)
+    wait_until(lambda: said_since(destination, mark, "vm1: start asked for"), 90, "the start in the other half")
+    wait_until(lambda: said_since(source, mark_source, f"the link to {destination.name} is down"), 30, "the link's end")
+    lab.heal(source.name, destination.name)
+    nodes_online(lab)
+    unharmed(lab, before)
+
+
 def case_refuse_and_a_partition_during_a_migration():
     stays_well_in_spite_of(lab, parted_for_long)
 

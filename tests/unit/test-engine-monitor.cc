@@ -2,42 +2,27 @@
 // A monitor of a domain whose definition can't be read, and parameters that change while it runs.
 #include <doctest/doctest.h>
 
-#include <memory>
 #include <utility>
 
-#include "migrationd/engine/engine.h"
-#include "migrationd/io/order-intake.h"
-#include "tests/unit/stage.h"
+#include "tests/unit/engine-stage.h"
 
 using namespace migrationd;
 using namespace migrationd::engine;
 using handoff::Here;
 using handoff::Phase;
-using tests::Stage;
+using tests::EngineStage;
 using tests::uuid;
 using wire::OcfCode;
 
 namespace {
 
-struct Node : Stage {
-  std::unique_ptr<Engine> engine;
-
+struct Node : EngineStage {
   /// The hypervisor shows the domain so, by this name, if it answers at all.
   explicit Node(const std::string& called = "", Here where = Here::absent) { shows(called, where); }
-  void begin(std::vector<Record> records = {}, bool usable = true) {
-    engine = std::make_unique<Engine>(world, known, io::policy_reader({}), std::move(records), std::set<NodeName>{});
-    engine->begin();
-    if (usable) hypervisor_listener->hypervisor_changed(true);
-  }
   OrderReply ask(Order order) {
-    OrderReply answer;
-    bool answered = false;
-    engine->order(std::move(order), [&](OrderReply said) {
-      answer = said;
-      answered = true;
-    });
-    REQUIRE(answered);
-    return answer;
+    const auto answer = give(std::move(order));
+    REQUIRE(answer);
+    return *answer;
   }
   /// A monitor of resource r1 without a readable definition.
   OcfCode monitor(std::map<std::string, std::string> parameters = {}, bool misnamed = false) {
@@ -47,11 +32,6 @@ struct Node : Stage {
     order.parameters = std::move(parameters);
     order.no_definition = {OcfCode::not_installed, "the domain's definition can't be read"};
     return ask(order).code;
-  }
-  void shows(const std::string& called, Here where) {
-    name = called;
-    here = where;
-    healthy = where == Here::running;
   }
 };
 

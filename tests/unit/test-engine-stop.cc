@@ -4,27 +4,23 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 
-#include "migrationd/engine/engine.h"
-#include "migrationd/io/order-intake.h"
-#include "tests/unit/stage.h"
+#include "tests/unit/engine-stage.h"
 
 using namespace migrationd;
 using namespace migrationd::engine;
 using namespace std::chrono_literals;
 using handoff::Here;
 using handoff::Phase;
-using tests::Stage;
+using tests::EngineStage;
 using tests::uuid;
 using wire::OcfCode;
 
 namespace {
 
 /// A node on which a healthy domain runs that is called like the resource.
-struct Node : Stage {
-  std::unique_ptr<Engine> engine;
+struct Node : EngineStage {
   std::optional<OrderReply> said;
   std::vector<std::string> warnings;
   std::vector<Milliseconds> delays;
@@ -38,12 +34,8 @@ struct Node : Stage {
     return Stage::schedule(delay, std::move(call));
   }
   void begin(std::vector<Record> records = {}, bool usable = true) {
-    name = "web";
-    here = Here::running;
-    healthy = true;
-    engine = std::make_unique<Engine>(world, known, io::policy_reader({}), std::move(records), std::set<NodeName>{});
-    engine->begin();
-    if (usable) hypervisor_listener->hypervisor_changed(true);
+    shows("web", Here::running);
+    EngineStage::begin(std::move(records), usable);
   }
   void stop(const std::string& face, std::map<std::string, std::string> parameters = {}, bool misnamed = false) {
     Order order;

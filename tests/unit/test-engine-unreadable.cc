@@ -3,35 +3,24 @@
 // left as it is, whatever a peer says and whatever is ordered.
 #include <doctest/doctest.h>
 
-#include <memory>
 #include <utility>
 
-#include "migrationd/engine/engine.h"
-#include "migrationd/io/order-intake.h"
-#include "tests/unit/stage.h"
+#include "tests/unit/engine-stage.h"
 
 using namespace migrationd;
 using namespace migrationd::engine;
 using handoff::Here;
-using tests::Stage;
+using tests::EngineStage;
 using tests::uuid;
 
 namespace {
 
-struct Node : Stage {
-  std::unique_ptr<Engine> engine;
-
+struct Node : EngineStage {
   Node() {
-    name = "vm1";
-    here = Here::running;
-    healthy = true;
-    engine = std::make_unique<Engine>(world, known, io::policy_reader({}), std::vector<Record>{}, std::set<NodeName>{},
-                                      std::map<DomainUuid, std::string>{{uuid, "it is of version 9"}});
-    engine->begin();
-    hypervisor_listener->hypervisor_changed(true);
+    shows("vm1", Here::running);
+    begin({}, true, {{uuid, "it is of version 9"}});
     sent.clear();
   }
-  void hears(const wire::PeerMessage& message) { peer_listener->received("n2", "installation-2", message); }
 };
 
 }  // namespace

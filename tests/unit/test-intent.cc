@@ -4,66 +4,10 @@
 
 #include <string>
 
-#include "migrationd/intent/intent.h"
+#include "tests/unit/intent-cluster.h"
 
 using namespace migrationd;
 using namespace migrationd::intent;
-
-namespace {
-
-bool says(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-/// Two nodes, vm active on n1; the plan stops it there.
-struct Cluster {
-  Plan plan;
-  Facts facts;
-  int next = 1;
-  int stop = 0;
-
-  Cluster() {
-    facts.nodes["n1"].online = facts.nodes["n2"].online = true;
-    resource("vm", {}, {"n1"});
-    stop = act(ActionKind::resource, "stop", "vm", "n1");
-  }
-  void resource(const std::string& name, const std::string& clone, const std::set<NodeName>& active) {
-    ResourceFacts& known = facts.resources[name];
-    known.configured = true;
-    known.clone = clone;
-    for (const NodeName& node : active) known.active[node] = Role::started;
-  }
-  int act(ActionKind kind, const std::string& operation, const std::string& name, const NodeName& node, std::set<int> after = {}) {
-    plan.actions[next] = {next, kind, operation, name, node, std::move(after)};
-    return next++;
-  }
-  int start(const NodeName& node) { return act(ActionKind::resource, "start", "vm", node, {stop}); }
-  /// `name` stops on `node` once vm has stopped.
-  int stops_after(const std::string& name, const NodeName& node) { return act(ActionKind::resource, "stop", name, node, {stop}); }
-  Decision decide(const NodeName& node = "n1") const { return intent::decide(plan, facts, "vm", node); }
-  Judged judge() const { return judge_offer(plan, facts, "vm", "n1"); }
-};
-
-HistoryEntry migration(const char* operation, const char* node, int call, int code, bool failed) {
-  HistoryEntry entry;
-  entry.node = node;
-  entry.operation = operation;
-  entry.call_id = call;
-  entry.code = code;
-  entry.failed = failed;
-  entry.source = "n1";
-  entry.target = "n2";
-  return entry;
-}
-
-HistoryEntry done(const char* operation, const char* node, int call, bool failed = false) {
-  HistoryEntry entry;
-  entry.node = node;
-  entry.operation = operation;
-  entry.call_id = call;
-  entry.failed = failed;
-  return entry;
-}
-
-}  // namespace
 
 TEST_CASE("intent: a plain move is an offer to where it is started") {
   Cluster c;
@@ -251,36 +195,6 @@ TEST_CASE("intent: a migration in the plan is a move, too") {
   c.act(ActionKind::pseudo, "start", "vm", {}, {c.stop, from});
   CHECK(c.decide().intent == Intent::offer);
   CHECK(c.decide().to == "n2");
-}
-
-TEST_CASE("intent: rule 5, started here again only because a migration failed") {
-  Cluster c;
-  c.start("n1");
-  SUBCASE("migrate_to failed here") { c.facts.history = {done("start", "n1", 5), migration("migrate_to", "n1", 6, 1, true)}; }
-  SUBCASE("migrate_to was cut off") {
-    c.facts.history = {migration("migrate_to", "n1", -1, 193, false)};
-    c.facts.history.back().pending = true;
-  }
-  SUBCASE("migrate_from failed on the other node") {
-    c.facts.history = {migration("migrate_to", "n1", 6, 0, false), migration("migrate_from", "n2", 3, 1, true)};
-  }
-  SUBCASE("migrate_from failed, and the stop there is done already") {
-    c.facts.history = {migration("migrate_to", "n1", 6, 0, false), migration("migrate_from", "n2", 3, 1, true), done("stop", "n2", 4)};
-  }
-  const Decision d = c.decide();
-  CHECK(d.intent == Intent::keep);
-  CHECK(d.to == "n1");
-  CHECK(says(d.reason, "migrat"));
-}
-
-TEST_CASE("intent: FAILED on both nodes: the side where it isn't started offers to the other") {
-  Cluster c;
-  c.act(ActionKind::resource, "stop", "vm", "n2");
-  c.start("n1");
-  c.facts.history = {migration("migrate_to", "n1", 6, 1, true)};
-  CHECK(c.decide("n1").intent == Intent::keep);
-  CHECK(c.decide("n2").intent == Intent::offer);
-  CHECK(c.decide("n2").to == "n1");
 }
 
 TEST_CASE("intent: rule 6, a restart that no failed migration explains") {

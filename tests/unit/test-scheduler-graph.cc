@@ -114,12 +114,14 @@ TEST_CASE("scheduler-graph: a stop under way is undone in the CIB, and nothing e
   const std::string cib = text_of("migrate-to-failed-stopping.xml");
   const auto before = before_pending_stop(cib, "vm", "n1");
   REQUIRE(before.ok());
-  CHECK_FALSE(says(before.value(), "op-status=\"-1\""));
-  CHECK(says(before.value(), "operation=\"start\" call-id=\"11\" rc-code=\"0\""));  // older than the failed migrate_to, call 12
-  CHECK(says(before.value(), "operation=\"migrate_to\""));
+  CHECK_FALSE(says(before.value().cib, "op-status=\"-1\""));
+  CHECK(before.value().transition == "1:c0ffee00-0000-4000-8000-000000000000");
+  CHECK(says(before.value().cib, "operation=\"start\" call-id=\"11\" rc-code=\"0\""));  // older than the failed migrate_to, call 12
+  CHECK(says(before.value().cib, "operation=\"migrate_to\""));
   const auto elsewhere = before_pending_stop(cib, "vm", "n2");
   REQUIRE(elsewhere.ok());
-  CHECK(elsewhere.value() == cib);
+  CHECK(elsewhere.value().cib == cib);
+  CHECK(elsewhere.value().transition.empty());
 }
 
 TEST_CASE("scheduler-graph: a changed definition is seen by its digest, a reloaded one is not a change") {
@@ -167,6 +169,12 @@ TEST_CASE("crm-simulate: each rule through the real scheduler") {
       {"migrate-from-failed", "n1", Intent::keep, "n1", false, "migrate_from"},
       {"migrate-from-failed", "n2", Intent::offer, "n1", false, "n1"},
       {"restart", "n1", Intent::stop, "", false, "restarted"},
+      {"both-active", "n1", Intent::keep, "n1", false, "active on n2, too"},
+      {"both-active", "n2", Intent::offer, "n1", false, "n1"},
+      {"both-stopping", "n1", Intent::keep, "n1", false, "active on n2, too"},
+      {"both-stopping", "n2", Intent::offer, "n1", false, "n1"},
+      {"both-half-stopped", "n2", Intent::keep, "n2", false, "active on n1, too"},
+      {"both-stopped-before", "n2", Intent::stop, "", false, "no stop"},
   };
   tests::Scratch scratch;
   for (const Row& row : rows) {
