@@ -14,6 +14,8 @@ namespace event = handoff::event;
 
 namespace {
 constexpr Milliseconds fencing_asked_again{15'000};
+/// The cluster managers see each other so long after the daemons do, after a partition.
+constexpr Milliseconds clusters_meet_within{30'000};
 /// Longer than the tick, and no longer than a daemon that ends in order waits until its farewell is read.
 constexpr Milliseconds stands_still_after{2'000};
 }  // namespace
@@ -33,14 +35,11 @@ void Engine::look_for_proofs() {
 void Engine::prove(DomainRunner& runner, const NodeName& node) {
   const DomainUuid uuid = runner.record().uuid;
   if (world_.peers.linked(node)) return;  // it speaks for itself; if it is dead, the link will be found so
-  if (farewells_.contains(node)) {
+  if (farewell_counts(runner, node)) {
     proven(uuid, node, Proof::farewell);
     return;
   }
-  if (world_.cluster.member(node)) {
-    last_word_[node] = world_.clock.now();
-    return;  // its daemon may come back at any moment
-  }
+  if (world_.cluster.member(node)) return;  // its daemon may come back at any moment
   // Not heard since our own begin: what it did before that is forgotten, so an older fencing proves nothing.
   last_word_.try_emplace(node, begun_);
   const bool wanted = runner.state().start != 0;
@@ -66,6 +65,21 @@ void Engine::prove(DomainRunner& runner, const NodeName& node) {
           }));
     }
   }));
+}
+
+/// It may be older than a new life of its sender, which can't reach us: of a node that is a member all the same, or one that the
+/// daemon before this one heard.
+bool Engine::farewell_is_doubtful(const NodeName& node) const {
+  return old_farewells_.contains(node) || world_.cluster.member(node);
+}
+
+/// In its new life only others can have given it the domain, and they must be there to say so.
+bool Engine::farewell_counts(const DomainRunner& runner, const NodeName& node) const {
+  if (!farewells_.contains(node)) return false;
+  const std::set<NodeName>& asked = runner.state().asked;
+  return !farewell_is_doubtful(node) || std::all_of(asked.begin(), asked.end(), [&](const NodeName& other) {
+    return other == node || world_.peers.linked(other);
+  });
 }
 
 void Engine::ask_fencing_again(const NodeName& node, Milliseconds after) {
@@ -97,10 +111,11 @@ bool Engine::wants_proof(const DomainRunner& runner) const {
 }
 
 /// Its holder's daemon answers already, but the cluster managers are still apart: ours would start it once more as if the
-/// holder were dead, and find it active on both when they are one again.
+/// holder were dead, and find it active on both when they are one again. Not for ever: it may have stopped it meanwhile.
 bool Engine::held_beyond_membership(const DomainUuid& uuid) const {
   const auto found = held_by_.find(uuid);
-  return found != held_by_.end() && world_.cluster.active_here() && !world_.cluster.member(found->second);
+  return found != held_by_.end() && world_.clock.now() - found->second.said < clusters_meet_within &&
+         world_.cluster.active_here() && !world_.cluster.member(found->second.node);
 }
 
 /// The cluster manager remembers a failed start and keeps the node out; when the proof came after all, one
@@ -126,6 +141,13 @@ void Engine::proven(const DomainUuid& uuid, const NodeName& node, Proof proof) {
   world_.peers.drop(node);
   DomainRunner* runner = find(uuid);
   if (runner == nullptr) return;
+  if (proof != Proof::farewell) {
+    // Its own is not needed any more; and it can't say any more whether it gave the domain to one that was back since.
+    old_farewells_.erase(node);
+    if (farewells_.erase(node) > 0) world_.journal.write_farewells(farewells_);
+    for (const NodeName& other : std::set<NodeName>(farewells_))
+      if (farewell_is_doubtful(other)) runner->feed(event::Unproven{other});
+  }
   if (proof == Proof::not_member) {
     assumed_absent_.emplace(node, Assumption{uuid, world_.peers.boot_id(node)});
   }
@@ -157,6 +179,7 @@ void Engine::check_for_a_twin(const NodeName& node, const DomainRunner& runner, 
 }
 
 void Engine::heard_from(const NodeName& node) {
+  old_farewells_.erase(node);
   if (farewells_.erase(node) > 0) world_.journal.write_farewells(farewells_);
   for (auto& [uuid, runner] : runners_) {
     const auto& answers = runner->state().answers;

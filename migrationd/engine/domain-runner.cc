@@ -61,7 +61,7 @@ struct DomainRunner::Hands {
   }
   void operator()(const action::WatchJob& a) {
     const Attempt attempt = a.attempt;
-    r.world_.hypervisor.watch_job(uuid(), r.alive<MigrationEnd>([this_ = &r, attempt](MigrationEnd end) {
+    r.world_.hypervisor.watch_job(uuid(), r.policy_.handoff_timeout, r.alive<MigrationEnd>([this_ = &r, attempt](MigrationEnd end) {
       this_->job_ended(attempt, std::move(end));
     }));
   }

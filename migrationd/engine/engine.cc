@@ -25,6 +25,7 @@ Engine::Engine(World& world, handoff::Cluster cluster, PolicyReader read_policy,
       cluster_(std::move(cluster)),
       read_policy_(std::move(read_policy)),
       farewells_(std::move(farewells)),
+      old_farewells_(farewells_),
       unreadable_(std::move(unreadable)) {
   for (Record& record : records) {
     const DomainUuid uuid = record.uuid;
@@ -158,7 +159,7 @@ struct Engine::FromPeer {
   }
   void operator()(const wire::Note& m) {
     e.promises_.erase(m.domain);  // its holder keeps it
-    e.held_by_[m.domain] = from;
+    e.held_by_[m.domain] = {from, e.world_.clock.now()};
     DomainRunner& runner = e.runner(m.domain, m.name);
     e.check_for_a_twin(from, runner, m.epoch);
     runner.feed(event::Note{handoff::Holder{from, installation, m.epoch}});
@@ -172,6 +173,7 @@ struct Engine::FromPeer {
     }
     e.world_.log.write(Log::Level::notice, "", from + " says farewell: nothing runs there");
     e.farewells_.insert(from);
+    e.old_farewells_.erase(from);
     e.world_.journal.write_farewells(e.farewells_);
     e.look_for_proofs();
   }
@@ -215,7 +217,7 @@ bool Engine::about_unreadable(const NodeName& from, const wire::PeerMessage& mes
 
 void Engine::link_changed(const NodeName& node, bool up) {
   world_.log.write(Log::Level::notice, "", up ? "the link to " + node + " is up" : "the link to " + node + " is down");
-  std::erase_if(held_by_, [&](const auto& entry) { return entry.second == node; });
+  std::erase_if(held_by_, [&](const auto& entry) { return entry.second.node == node; });
   if (!up) return;  // its last word was earlier, and it may have been fenced between
   check_assumptions(node);
   saw_at_work(node);  // a new life of it, if it had said farewell

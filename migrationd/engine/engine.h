@@ -121,6 +121,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   bool about_unreadable(const NodeName& from, const wire::PeerMessage& message);
   // ClusterListener
   void members_changed() override;
+  void joined(const NodeName& node) override { saw_at_work(node); }
   void configuration_changed() override;
 
   // engine.cc
@@ -143,6 +144,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   static std::string why_real_stop(const handoff::State& state, const DomainView& view, const Policy& policy);
   std::string why_real_stop(const DomainRunner& runner) const;
   void offer_if_ready(handoff::Token token, const StopIntent& intent);
+  void keep(handoff::Token token, const StopIntent& intent, Milliseconds stands);
   OrderReply monitor(const Order& order);
   OrderReply monitor_of(const DomainUuid& uuid);
   OrderReply monitor_named(const std::string& name);
@@ -158,6 +160,8 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   bool wants_proof(const DomainRunner& runner) const;
   void clean_up_proven_starts();
   bool held_beyond_membership(const DomainUuid& uuid) const;
+  bool farewell_is_doubtful(const NodeName& node) const;
+  bool farewell_counts(const DomainRunner& runner, const NodeName& node) const;
   void prove(DomainRunner& runner, const NodeName& node);
   void assume_absent(const DomainUuid& uuid, const NodeName& node);
   void ask_fencing_again(const NodeName& node, Milliseconds after);
@@ -193,11 +197,16 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   bool recovered_ = false;
   bool leaving_ = false;
   std::set<NodeName> farewells_;
+  std::set<NodeName> old_farewells_;  ///< of these, those that an engine before this one heard
   std::map<DomainUuid, std::string> unreadable_;
   std::set<NodeName> fencing_asked_;
   std::set<DomainUuid> unproven_starts_;       ///< starts that failed only for want of proof, not cleaned up yet
   /// Who said over the link that is up now that it holds a domain.
-  std::map<DomainUuid, NodeName> held_by_;
+  struct HeldBy {
+    NodeName node;
+    Instant said;
+  };
+  std::map<DomainUuid, HeldBy> held_by_;
   struct Assumption {
     DomainUuid domain;
     std::string boot_id;  ///< of the node's boot then

@@ -129,9 +129,7 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
       real_stop(pending, intent.reason);
       return;
     case Intent::keep:
-      pending.parted = "kept running: " + intent.reason;
-      offered_to_.erase(pending.uuid);
-      runner.feed(event::Stop{token, StopMeaning::offer, stands});
+      keep(token, intent, stands);
       return;
     case Intent::offer:
     case Intent::push:
@@ -145,8 +143,14 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
     if (still == pending_.end()) return;
     Pending& waiting = *still->second;
     DomainRunner& one = *find(waiting.uuid);
-    if (!ready.ok()) {
+    const bool kept = intent.intent == Intent::offer && intent.after_failed_migration;
+    if (!ready.ok() && !kept) {
       real_stop(waiting, "it was to go to " + intent.to + ", but " + ready.error());
+      return;
+    }
+    if (!ready.ok()) {  // which may be why that failed; it is fetched when it can be, or started here again
+      StopIntent keeps{Intent::keep, {}, "a migration failed before, and " + ready.error()};
+      keep(token, keeps, stands);
       return;
     }
     if (wait_for_hypervisor(waiting)) return;
@@ -168,6 +172,27 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
     });
     one.feed(event::Push{token, intent.to});
   }));
+}
+
+/// An offer to ourselves; at once, unless another node may run it, too.
+void Engine::keep(handoff::Token token, const StopIntent& intent, Milliseconds stands) {
+  const auto offer = [this, token, intent, stands](Outcome alone) {
+    const auto found = pending_.find(token);
+    if (found == pending_.end()) return;
+    Pending& pending = *found->second;
+    if (!alone.ok()) {
+      real_stop(pending, intent.reason + ", but " + alone.error());
+      return;
+    }
+    if (wait_for_hypervisor(pending)) return;
+    pending.parted = "kept running: " + intent.reason;
+    offered_to_.erase(pending.uuid);
+    find(pending.uuid)->feed(event::Stop{token, StopMeaning::offer, stands});
+  };
+  Pending& pending = *pending_.at(token);
+  DomainRunner& runner = *find(pending.uuid);
+  if (intent.also_on.empty()) return offer(Done{});
+  ask_ready(intent.also_on, runner, pending.ends, runner.policy().handoff_timeout, alive<Outcome>(offer), true);
 }
 
 void Engine::rejudge_stop(handoff::Token token) {

@@ -117,8 +117,8 @@ class Hypervisor {
   virtual void migrate(const DomainUuid& uuid, const MigrateOrder& order, Callback<MigrationEnd> done) = 0;
   /// The end of a job of before the daemon came up. When no job is active any more, says at once how it
   /// ended: from the domain's state and, when it is absent, from what libvirt's own per-domain log says of its
-  /// end ("shutting down, reason=migrated" is `migrated`; any other reason or none is `vanished`).
-  virtual void watch_job(const DomainUuid& uuid, Callback<MigrationEnd> done) = 0;
+  /// end ("shutting down, reason=migrated" is `migrated`; any other reason or none is `vanished`). It is aborted when `limit` is over.
+  virtual void watch_job(const DomainUuid& uuid, Milliseconds limit, Callback<MigrationEnd> done) = 0;
   virtual void abort_job(const DomainUuid& uuid, Callback<Outcome> done) = 0;
   /// Memory a new domain can have here, in KiB: what copies that are still arriving will take is not in it. Nothing: it
   /// can't be told.
@@ -167,6 +167,10 @@ struct StopIntent {
   std::string reason;
   /// Something beneath the domain is active here: the offer stands only as long as the transition.
   bool short_offer = false;
+  /// offer: a migration failed before, so it is kept rather than stopped when `to` is not ready.
+  bool after_failed_migration = false;
+  /// keep: also counted as active there, which that node is to deny first. Empty: nowhere.
+  NodeName also_on;
 };
 
 /// What is asked about a stop.
@@ -195,6 +199,9 @@ class ClusterListener {
  public:
   virtual ~ClusterListener() = default;
   virtual void members_changed() = 0;
+  /// `node`, or its cluster manager, was away and is back: what proved it absent before proves nothing any more. Not told of
+  /// those who are members when this node's own cluster manager comes up.
+  virtual void joined(const NodeName& node) = 0;
   /// Anything that can change what a stop means (the CIB).
   virtual void configuration_changed() = 0;
 };

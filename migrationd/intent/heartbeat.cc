@@ -41,7 +41,7 @@ Decision decide_heartbeat(const HeartbeatStop& stop) {
 
 Judged judge_heartbeat_offer(const HeartbeatOffer& offer) {
   if (offer.peer.empty()) return {Judgement::stands, "there is no other node that could have been fenced"};
-  if (offer.peer_left) {
+  if (offer.peer_left && !offer.peer_member) {  // else only its daemon ended, and may come back
     const std::string why = offer.peer + " has shut down while it was to fetch the domain";
     if (!offer.heartbeat_here) return {Judgement::real_stop, why + ", and Heartbeat does not run here"};
     return {Judgement::take_back, why};

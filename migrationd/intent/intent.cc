@@ -82,7 +82,9 @@ NodeName active_on_another(const Plan& plan, const Facts& facts, const std::stri
 }
 
 Decision keep_the_one(const NodeName& node, const NodeName& other) {
-  return {Intent::keep, node, "the cluster counts it as active on " + other + ", too, and stops it on both: it runs here alone"};
+  Decision decision{Intent::keep, node, "the cluster counts it as active on " + other + ", too, and stops it on both"};
+  decision.also_on = other;
+  return decision;
 }
 
 /// What waits for the stop in order to stop or to be demoted.
@@ -189,6 +191,7 @@ Decision decide(const Plan& plan, const Facts& facts, const std::string& resourc
   if (to != node) {
     if (!obstacle.empty()) return real_stop("it is to be started on " + to + ", but " + obstacle);
     Decision decision{Intent::offer, to, "it is to be started on " + to};
+    decision.after_failed_migration = failed_migration(facts, node).has_value();
     for (const std::string& name : beneath(facts, resource)) {
       if (!active_on(facts, name, node)) continue;
       decision.short_offer = true;
@@ -210,7 +213,12 @@ Decision decide(const Plan& plan, const Facts& facts, const std::string& resourc
 
 Decision with_destination(Decision decision, bool ready, const std::string& why_not) {
   if (ready || (decision.intent != Intent::push && decision.intent != Intent::offer)) return decision;
-  return real_stop(decision.reason + ", but " + decision.to + " is not ready" + (why_not.empty() ? "" : ": " + why_not));
+  const std::string reason = decision.reason + ", but " + decision.to + " is not ready" + (why_not.empty() ? "" : ": " + why_not);
+  if (decision.intent != Intent::offer || !decision.after_failed_migration) return real_stop(reason);
+  decision.intent = Intent::keep;
+  decision.to.clear();
+  decision.reason = reason + "; a migration failed before, which is no reason to restart it";
+  return decision;
 }
 
 Decision unsure(const std::string& why) { return real_stop("the scheduler's plan is not known: " + why); }

@@ -44,16 +44,21 @@ enum class Intent { stop, push, offer, keep };
 
 struct Decision {
   Intent intent = Intent::stop;
-  NodeName to;               ///< push, offer: the destination; keep: this node; stop: empty
+  NodeName to;               ///< push, offer: the destination; keep: this node, or empty while it is not known; stop: empty
   std::string reason;        ///< for people
   bool short_offer = false;  ///< something beneath is active here: stands only as long as the transition, 30 s at most
   bool plan_lacks_stop = false;
+  /// push, offer: after a failed migration, so it is kept rather than stopped when the destination is not ready, which may be
+  /// why that failed.
+  bool after_failed_migration = false;
+  NodeName also_on;          ///< keep: the cluster counts it as active there, too; empty: nowhere
 };
 
 /// What a stop of `resource` on `node` means. The destination is taken for ready; see with_destination.
 Decision decide(const Plan& plan, const Facts& facts, const std::string& resource, const NodeName& node);
 
-/// The same decision once the destination's daemon has answered: not ready turns a push or an offer into a stop.
+/// The same decision once the destination's daemon has answered: not ready turns a push or an offer into a stop, or into a keep
+/// after a failed migration.
 Decision with_destination(Decision decision, bool ready, const std::string& why_not);
 
 /// Rule 6 for a plan that could not be had: a stop, with `why`.

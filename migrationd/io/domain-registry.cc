@@ -164,6 +164,8 @@ void DomainRegistry::stopped(const DomainUuid& uuid, int detail, Instant now) {
   at->second.end_seen = !ends_vanish_ || !may_be_reboot;
 }
 
+void DomainRegistry::proven_absent(const DomainUuid& uuid, Instant now) { proven_absent_[uuid] = now; }
+
 void DomainRegistry::stray(const DomainUuid& uuid, Alive alive, Instant now) {
   Entry& entry = entries_[uuid];
   if (entry.listed) return;
@@ -207,6 +209,13 @@ DomainView DomainRegistry::view(const Entry& entry, Instant now) const {
 }
 
 DomainView DomainRegistry::look(const DomainUuid& uuid, Instant now) const {
+  const auto proven = proven_absent_.find(uuid);
+  if (!fresh_ && proven != proven_absent_.end() && now - proven->second < proof_holds) {
+    DomainView view;
+    view.here = Here::absent;
+    view.detail = "libvirt is down, and no emulator of it lives";
+    return view;
+  }
   auto at = entries_.find(uuid);
   if (at != entries_.end()) return view(at->second, now);
   DomainView view;

@@ -53,6 +53,8 @@ class DomainRegistry {
 
   /// How long a domain that vanished without a seen end is not yet called absent.
   static constexpr Milliseconds reboot_gap{5000};
+  /// So long a proof without libvirt is good: then libvirt may be back, with anything.
+  static constexpr Milliseconds proof_holds{2000};
 
   /// The connection is lost: nothing is known until the next complete listing.
   void lost();
@@ -72,6 +74,8 @@ class DomainRegistry {
   void sighted(const DomainUuid& uuid);
   /// A lifecycle event Stopped with this detail was seen.
   void stopped(const DomainUuid& uuid, int detail, Instant now);
+  /// libvirt was found down, and no emulator of it lives: absent, for the moment, although libvirt doesn't answer.
+  void proven_absent(const DomainUuid& uuid, Instant now);
   /// An emulator that libvirt doesn't list is alive.
   void stray(const DomainUuid& uuid, Alive alive, Instant now);
 
@@ -96,6 +100,7 @@ class DomainRegistry {
     Alive alive;
   };
   engine::DomainView view(const Entry& entry, Instant now) const;
+  std::map<DomainUuid, Instant> proven_absent_;  ///< without libvirt, which was down at this moment
   bool ends_vanish_;
   bool fresh_ = false;
   std::optional<Instant> first_listing_;

@@ -28,7 +28,7 @@ handoff::Judgement word(intent::Judgement judgement) {
 }  // namespace
 
 engine::StopIntent in_engine_words(const intent::Decision& decision) {
-  return {word(decision.intent), decision.to, decision.reason, decision.short_offer};
+  return {word(decision.intent), decision.to, decision.reason, decision.short_offer, decision.after_failed_migration, decision.also_on};
 }
 
 engine::OfferJudgement in_engine_words(const intent::Judged& judged) { return {word(judged.judgement), judged.reason}; }

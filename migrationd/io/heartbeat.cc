@@ -25,6 +25,7 @@ namespace {
 constexpr auto status_good_for = std::chrono::seconds(2);
 constexpr auto files_read_every = std::chrono::seconds(30);
 constexpr Milliseconds query_limit{5'000};
+constexpr Milliseconds judged_at_least_every{10'000};  ///< an offer that stands
 constexpr Milliseconds fencing_limit{60'000};  ///< of one device
 
 std::string text_of(const std::string& path) {
@@ -142,8 +143,10 @@ void HeartbeatCluster::ask_now(const NodeName& node, std::function<void()> done)
                 }
                 if (end.ok() && end.value().out.starts_with("dead")) member = false;
                 if (member.value_or(false)) down_.seen_as_member(node, began);
+                const bool joined = one.member == false && member == true;
                 const bool changed = std::exchange(one.member, member) != member;
                 for (const auto& call : std::exchange(one.waiting, {})) call();
+                if (joined && listener_ != nullptr) listener_->joined(node);
                 if (changed && listener_ != nullptr) listener_->members_changed();
               });
 }
@@ -278,15 +281,19 @@ engine::OfferJudgement HeartbeatCluster::judge_peer(const NodeName& other, const
   offer.peer_left = question.left.contains(other);
   offer.peer_rebooted = question.rebooted.contains(other);
   if (offer.peer_member) {
-    missed_since_.erase(other);
+    missed_.erase(other);
   } else {
-    offer.peer_missed = settings_.now() - missed_since_.try_emplace(other, settings_.now()).first->second;
+    const Instant now = settings_.now();
+    Missed& missed = missed_.try_emplace(other, Missed{now, now}).first->second;
+    if (now - missed.last > judged_at_least_every) missed.since = now;  // not looked at since: it may have been back
+    missed.last = now;
+    offer.peer_missed = now - missed.since;
   }
   if (must_fence(offer) && being_fenced_.insert(other).second) {
     request_fencing(other, "it was to fetch a domain that is offered here, and is dead for Heartbeat, which does not fence it",
                     [this, other](Outcome outcome) {
                       being_fenced_.erase(other);
-                      missed_since_.erase(other);  // a failed one is tried again
+                      missed_.erase(other);  // a failed one is tried again
                       if (!outcome.ok()) log_.write(engine::Log::Level::warning, "", other + " can't be fenced: " + outcome.error());
                     });
   }
@@ -294,7 +301,9 @@ engine::OfferJudgement HeartbeatCluster::judge_peer(const NodeName& other, const
 }
 
 void HeartbeatCluster::clean_up(const std::string&, engine::Callback<Outcome> done) {
-  boost::asio::post(loop_, [done] { done(Done{}); });
+  boost::asio::post(loop_, [done] {
+    done(Error{"Heartbeat starts nothing a second time by itself: hb_takeover, or its init script with 'start', does"});
+  });
 }
 
 }  // namespace migrationd::io

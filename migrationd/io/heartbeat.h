@@ -96,7 +96,10 @@ class HeartbeatCluster : public ClusterSource {
   mutable std::map<NodeName, Status> status_;
   mutable DownMemory down_;
   std::map<NodeName, Instant> fenced_;        ///< when a reset that we asked for was done
-  std::map<NodeName, Instant> missed_since_;  ///< a peer that is to fetch something and is neither member nor linked
+  struct Missed {
+    Instant since, last;
+  };
+  std::map<NodeName, Missed> missed_;         ///< a peer that is to fetch something and is neither member nor linked
   std::set<NodeName> being_fenced_;           ///< for an offer's sake
   std::unique_ptr<boost::asio::steady_timer> timer_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);

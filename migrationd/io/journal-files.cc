@@ -280,7 +280,10 @@ void JournalFiles::write_farewells(const std::set<NodeName>& nodes) {
       [text, state_dir = state_dir_](const std::function<bool()>&) -> Outcome {
         Result<Fd> directory = open_private_directory(state_dir);
         if (!directory) return Error{directory.error()};
-        return write_whole(directory.value(), farewells_file, 0600, text, Replace::yes, state_dir + "/" + farewells_file);
+        Outcome written = write_whole(directory.value(), farewells_file, 0600, text, Replace::yes, state_dir + "/" + farewells_file);
+        // The old file may name a node that is back: better none. This works on a full disk, too.
+        if (!written && ::unlinkat(directory.value().get(), farewells_file, 0) == 0) ::fsync(directory.value().get());
+        return written;
       },
       "write the farewells", [](Outcome) {});
 }

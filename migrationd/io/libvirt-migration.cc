@@ -159,7 +159,8 @@ void MigrationJob::order(const MigrateOrder& order) {
                                     });
 }
 
-void MigrationJob::watch() {
+void MigrationJob::watch(Milliseconds limit) {
+  abort_at(limit);
   watch_emulator();
   // A job found in its switchover: the event came before us.
   if (const DomainFacts* facts = hypervisor_.registry_.facts(uuid_))
@@ -270,10 +271,10 @@ void LibvirtHypervisor::migrate(const DomainUuid& uuid, const MigrateOrder& orde
   job->order(order);
 }
 
-void LibvirtHypervisor::watch_job(const DomainUuid& uuid, engine::Callback<MigrationEnd> done) {
+void LibvirtHypervisor::watch_job(const DomainUuid& uuid, Milliseconds limit, engine::Callback<MigrationEnd> done) {
   auto job = std::make_shared<MigrationJob>(*this, uuid, tracked_[uuid].emulator, std::move(done));
   jobs_[uuid].push_back(job);
-  job->watch();
+  job->watch(limit);
 }
 
 }  // namespace migrationd::io

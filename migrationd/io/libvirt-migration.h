@@ -20,7 +20,7 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   /// Begins a job.
   void order(const engine::MigrateOrder& order);
   /// Follows one that runs already.
-  void watch();
+  void watch(Milliseconds limit);
   /// An event of this domain.
   void event(const DomainEvent& event);
 

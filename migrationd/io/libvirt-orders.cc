@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "migrationd/io/boot-clock.h"
+#include "migrationd/io/direct-look.h"
 #include "migrationd/io/copy-mark.h"
 #include "migrationd/io/domain-check.h"
 #include "migrationd/io/domain-xml.h"
@@ -18,6 +19,8 @@ namespace migrationd::io {
 
 namespace {
 
+/// At libvirt, for a domain of which no emulator is seen.
+constexpr Milliseconds silent_look{5000};
 constexpr Milliseconds death_after_destroy{2000};
 constexpr Milliseconds gentle_end{2000};
 constexpr Milliseconds hard_end{5000};
@@ -169,17 +172,22 @@ void LibvirtHypervisor::destroy(const DomainUuid& uuid, engine::Callback<Outcome
         if (outcome) registry_.stopped(uuid, VIR_DOMAIN_EVENT_STOPPED_DESTROYED, boot_time());  // seen by ourselves
         if (outcome) return read(uuid, [outcome, done] { done(outcome); });
         // libvirt is away or hangs. What it has not shown us since we began, its pid files do.
-        long_calls_.run<Done>(
-            uuid.str() + "/kill", what, gentle_end + hard_end + Milliseconds{2000},
-            [uuid, emulator, directory = config_.pid_directory]() -> Outcome {
-              if (emulator) return emulator->end(gentle_end, hard_end);
+        long_calls_.run<bool>(
+            uuid.str() + "/kill", what, gentle_end + hard_end + silent_look + Milliseconds{2000},
+            [uuid, emulator, uri = config_.uri, directory = config_.pid_directory]() -> Result<bool> {
+              Outcome ended = emulator ? emulator->end(gentle_end, hard_end) : Outcome{Done{}};
               Result<EmulatorHandle> found = Emulator::find_by_uuid(directory, uuid);
-              if (!found) return Error{found.error()};
-              if (!found.value()) return Error{"no emulator of it is seen either"};
-              return found.value()->end(gentle_end, hard_end);
+              if (!emulator && !found) return Error{found.error()};
+              if (!emulator && found.value()) ended = found.value()->end(gentle_end, hard_end);
+              if (!ended) return Error{ended.error()};
+              // That none is seen proves its absence where libvirt is down, but not where it hangs.
+              const bool absent = look_directly({uuid, "", uri}, directory, silent_look).here == handoff::Here::absent;
+              if (absent || emulator || found.value()) return absent;
+              return Error{"no emulator of it is seen either, which proves nothing"};
             },
-            alive<Outcome>([this, uuid, outcome, done](Outcome ended) {
+            alive<Result<bool>>([this, uuid, outcome, done](Result<bool> ended) {
               if (!ended) return done(Error{outcome.error() + "; " + ended.error()});
+              if (ended.value()) registry_.proven_absent(uuid, boot_time());
               registry_.stopped(uuid, VIR_DOMAIN_EVENT_STOPPED_DESTROYED, boot_time());
               done(Done{});
               read(uuid);

@@ -117,10 +117,14 @@ void PacemakerCluster::viewed(const CorosyncView& view) {
   }
   const bool nodes_differ = view.nodes != view_.nodes;
   // Who is new or comes back may have been fenced before: that is to be known as old when it is silent next.
+  std::set<NodeName> joined;
   for (const CorosyncNode& node : view.nodes) {
     const bool known = view_.connected && view_.find(node.name) != nullptr;
     const bool came = view.member(node.name) && !view_.member(node.name);
     if (node.name != settings_.self && (!known || came)) looks_wanted_.insert(node.name);
+    // A node that is back before Corosync misses it shows only in its controller.
+    const bool controller_came = view.controller(node.name) && !view_.controller(node.name);
+    if (node.name != settings_.self && view_.connected && (came || controller_came)) joined.insert(node.name);
   }
   view_ = view;
   if (nodes_differ && nodes_changed_) {
@@ -130,7 +134,9 @@ void PacemakerCluster::viewed(const CorosyncView& view) {
     }
     nodes_changed_(others);
   }
-  if (listener_ != nullptr) listener_->members_changed();
+  if (listener_ == nullptr) return;
+  for (const NodeName& node : joined) listener_->joined(node);
+  listener_->members_changed();
 }
 
 std::vector<std::string> PacemakerCluster::own_addresses() const {

@@ -46,8 +46,10 @@ void ClusterStack::update() {
           Node* node = sim_.node(a);
           if (node->daemon) {
             if (now) node->daemon->looks_wanted.insert(b);
-            sim_.to_daemon(0, node->daemon, [node] {
-              if (node->daemon->cluster_listener) node->daemon->cluster_listener->members_changed();
+            sim_.to_daemon(0, node->daemon, [node, b, now] {
+              if (!node->daemon->cluster_listener) return;
+              if (now) node->daemon->cluster_listener->joined(b);
+              node->daemon->cluster_listener->members_changed();
             });
           }
         }

@@ -79,8 +79,8 @@ void Daemon::migrate(const DomainUuid& uuid, const engine::MigrateOrder& order,
                      engine::Callback<engine::MigrationEnd> done) {
   node.libvirt.migrate(self(), uuid, order, std::move(done));
 }
-void Daemon::watch_job(const DomainUuid& uuid, engine::Callback<engine::MigrationEnd> done) {
-  node.libvirt.watch(self(), uuid, std::move(done));
+void Daemon::watch_job(const DomainUuid& uuid, Milliseconds limit, engine::Callback<engine::MigrationEnd> done) {
+  node.libvirt.watch(self(), uuid, limit.count(), std::move(done));
 }
 void Daemon::abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) {
   node.libvirt.abort(self(), uuid, std::move(done));
@@ -210,7 +210,7 @@ void Daemon::write(const engine::Record& record, engine::Callback<Outcome> done)
 }
 
 void Daemon::write_farewells(const std::set<NodeName>& nodes) {
-  if (!node.disk.full) node.disk.farewells = nodes;
+  node.disk.farewells = node.disk.full ? std::set<NodeName>{} : nodes;  // what can't be replaced is removed
 }
 
 // ---------------------------------------------------------------- dead-man, log

@@ -49,12 +49,16 @@ void Libvirt::migrate(DaemonRef from, const DomainUuid& uuid, const engine::Migr
     } else {
       sim_.queue.after(2 * sim_.settings.latency, [this, job] { copying(job); });
     }
-    if (order.limit.count() > 0) {
-      sim_.queue.after(order.limit.count(), [this, job] {
-        if (job->stage == Job::Stage::prepare || job->stage == Job::Stage::copying) fail(job, "its time is up");
-      });
-    }
+    limit_job(from, job, order.limit.count());
   }, refuse, true);
+}
+
+/// The daemon keeps the time, so it ends with that one.
+void Libvirt::limit_job(DaemonRef keeper, std::shared_ptr<Job> job, Time limit) {
+  if (limit <= 0) return;
+  sim_.to_daemon(limit, keeper, [this, job] {
+    if (job->stage == Job::Stage::prepare || job->stage == Job::Stage::copying) fail(job, "its time is up");
+  });
 }
 
 void Libvirt::copying(std::shared_ptr<Job> job) {
@@ -176,10 +180,11 @@ void Libvirt::watch_break(std::shared_ptr<Job> job) {
   }
 }
 
-void Libvirt::watch(DaemonRef from, const DomainUuid& uuid, engine::Callback<engine::MigrationEnd> done) {
-  const auto effect = [this, from, uuid, done] {
+void Libvirt::watch(DaemonRef from, const DomainUuid& uuid, Time limit, engine::Callback<engine::MigrationEnd> done) {
+  const auto effect = [this, from, uuid, limit, done] {
     if (const auto job = job_of(uuid)) {
       job->watchers.emplace_back(from, done);
+      limit_job(from, job, limit);
       return;
     }
     JobEnd end = JobEnd::vanished;
@@ -190,9 +195,9 @@ void Libvirt::watch(DaemonRef from, const DomainUuid& uuid, engine::Callback<eng
     }
     answer(from, [done, end] { done({end, "it was over already"}); });
   };
-  call(from, sim_.settings.call, effect, [this, from, uuid, done](std::string) {
+  call(from, sim_.settings.call, effect, [this, from, uuid, limit, done](std::string) {
     // Not certain yet: asked again until it is.
-    sim_.queue.after(1000, [this, from, uuid, done] { watch(from, uuid, done); });
+    sim_.queue.after(1000, [this, from, uuid, limit, done] { watch(from, uuid, limit, done); });
   }, true);
 }
 

@@ -77,7 +77,7 @@ class Libvirt {
   void destroy(DaemonRef from, const DomainUuid& uuid, engine::Callback<Outcome> done);
   void migrate(DaemonRef from, const DomainUuid& uuid, const engine::MigrateOrder& order,
                engine::Callback<engine::MigrationEnd> done);
-  void watch(DaemonRef from, const DomainUuid& uuid, engine::Callback<engine::MigrationEnd> done);
+  void watch(DaemonRef from, const DomainUuid& uuid, Time limit, engine::Callback<engine::MigrationEnd> done);
   void abort(DaemonRef from, const DomainUuid& uuid, engine::Callback<Outcome> done);
   /// A call with no effect, such as a check.
   void ask(DaemonRef from, engine::Callback<Outcome> done);
@@ -109,6 +109,7 @@ class Libvirt {
   // jobs of which this node is the source
   std::shared_ptr<Job> job_of(const DomainUuid& uuid) const;
   bool path_ok(const Job& job) const;
+  void limit_job(DaemonRef keeper, std::shared_ptr<Job> job, Time limit);
   void copying(std::shared_ptr<Job> job);
   void switchover(std::shared_ptr<Job> job);
   void arrived(std::shared_ptr<Job> job);

@@ -25,11 +25,13 @@ engine::StopIntent Pacemaker::plan(const NodeName& node) const {
   for (const auto& [at, planner] : planners_) {
     if (!planner.members.contains(node)) continue;
     NodeName to = planner.target.empty() ? prefer_ : planner.target;
-    if (to == node) return {engine::Intent::keep, to, "only because a migration failed", false};
-    if (!planner.members.contains(to)) return {engine::Intent::stop, "", "nowhere to start it", false};
-    return {engine::Intent::offer, to, "started on " + to + " next", false};
+    if (to == node) return {engine::Intent::keep, to, "only because a migration failed"};
+    if (!planner.members.contains(to)) return {engine::Intent::stop, "", "nowhere to start it"};
+    engine::StopIntent offer{engine::Intent::offer, to, "started on " + to + " next"};
+    offer.after_failed_migration = planner.migration_failed;
+    return offer;
   }
-  return {engine::Intent::stop, "", "no plan", false};
+  return {engine::Intent::stop, "", "no plan"};
 }
 
 bool Pacemaker::settled() const {
@@ -158,6 +160,7 @@ void Pacemaker::done(const NodeName& at, Op op, const engine::OrderReply& reply)
       return;
     }
     planner.recovering = true;
+    planner.migration_failed = op.kind == OrderKind::migrate_to || op.kind == OrderKind::migrate_from;
     for (const NodeName& node : planner.members) planner.status[node] = Status::unknown;
     planner.status[op.node] = Status::failed;
     if (!op.to.empty()) planner.status[op.to] = Status::failed;
@@ -176,7 +179,10 @@ void Pacemaker::done(const NodeName& at, Op op, const engine::OrderReply& reply)
     case OrderKind::start:
     case OrderKind::migrate_from: {
       planner.status[op.node] = success ? Status::running : Status::failed;
-      if (success) return;
+      if (success) {
+        planner.migration_failed = false;
+        return;
+      }
       // The next node, so that a failed one doesn't hold it for ever.
       auto next = planner.members.upper_bound(op.node);
       planner.target = next == planner.members.end() ? *planner.members.begin() : *next;

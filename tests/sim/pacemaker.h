@@ -39,6 +39,7 @@ class Pacemaker {
     std::map<NodeName, Status> status;
     std::size_t next = 0;        ///< of the flow
     bool recovering = false;
+    bool migration_failed = false;  ///< and nothing was started since
     NodeName target;
     Time not_before = 0;
     Time probed_at = 0;
