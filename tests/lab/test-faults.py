@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A fault in each phase of a hand-off: daemons, libvirtd and agents killed. Nobody sees two writers, and no guest is
-lost. (Nodes killed and links cut: test-faults-nodes.py.)"""
+lost. (Nodes killed and links cut: test-faults-nodes.py. The same without fencing: test-faults-unfenced.py.)"""
 
 import sys
 
@@ -11,6 +11,7 @@ from faults_lab import (arrives, back_to_normal, boot_id_of, daemon_again, daemo
 from handoff_lab import add_vm, check, on, run, standby, up, wait_settled, wait_until, where
 
 lab = None
+FENCING = True
 
 
 def source_daemon_dies(source, destination):
@@ -36,7 +37,7 @@ GATE = """<configuration><resources>
 
 def case_first_start():
     global lab
-    lab = up(stack="pacemaker")
+    lab = up(stack="pacemaker", fencing=FENCING)
     add_vm(lab)
     on(lab)
 
@@ -141,6 +142,19 @@ def case_libvirtd_killed_while_idle():
         libvirtd_killed(node)
         libvirtd_again(node)
         unharmed(lab, before)
+
+
+def case_a_stop_where_libvirtd_is_down():
+    """Pacemaker stops what could not be started there: it does not run there, so that is no reason to fence the node."""
+    source, other = on(lab)
+    before, mark, shot = boot_id_of(lab), since(other), len(lab.power_events())
+    libvirtd_killed(other)
+    stopped = other.run(["crm_resource", "--force-stop", "-r", "vm1", "--timeout=60s"], check=False, timeout=90)
+    libvirtd_again(other)
+    check(stopped.returncode == 0, f"the stop failed: {stopped.stdout} {stopped.stderr}")
+    check(not said_since(other, mark, "encing of"), "fencing was asked for")
+    check(len(lab.power_events()) == shot, f"a node was fenced: {lab.power_events()[shot:]}")
+    check(unharmed(lab, before) is source, "vm1 was moved")
 
 
 def case_source_libvirtd_killed_during_a_migration():
