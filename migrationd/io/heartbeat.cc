@@ -25,7 +25,7 @@ namespace {
 constexpr auto status_good_for = std::chrono::seconds(2);
 constexpr auto files_read_every = std::chrono::seconds(30);
 constexpr Milliseconds query_limit{5'000};
-constexpr Milliseconds judged_at_least_every{10'000};  ///< an offer that stands
+constexpr Milliseconds judged_at_least_every{15'000};  ///< an offer that stands
 constexpr Milliseconds fencing_limit{60'000};  ///< of one device
 
 std::string text_of(const std::string& path) {

@@ -171,6 +171,14 @@ def case_a_name_of_two_lines():
     check("one" in log_of(node), "the log does not name it")
 
 
+def case_ocf_tester_with_a_real_guest():
+    """Starts, stops and asks for vm2, which is no resource of the cluster."""
+    node = lab.nodes[0]
+    tested = node.run(["ocf-tester", "-n", "vm2", "-o", "config=/etc/libvirt/lab/vm2.xml", AGENT], check=False, timeout=300)
+    check(tested.returncode == 0 and "passed all tests" in tested.stdout, f"ocf-tester: {tested.stdout} {tested.stderr}")
+    check(not where(lab, "vm2"), f"vm2 runs on {where(lab, 'vm2')} after it")
+
+
 def case_down():
     lab.down()
 

@@ -42,6 +42,17 @@ TEST_CASE("registry: nothing is absent before the first complete look, nor after
   CHECK(registry.look(vm, at(100000)).here == Here::unknown);
 }
 
+TEST_CASE("registry: what was proven absent while libvirt was down is absent for a moment, and only while libvirt is away") {
+  DomainRegistry registry;
+  registry.proven_absent(vm, at(1000));
+  CHECK(registry.look(vm, at(2999)).here == Here::absent);
+  CHECK(registry.look(vm, at(3000)).here == Here::unknown);
+  registry.proven_absent(vm, at(4000));
+  registry.listed({vm});
+  registry.complete(at(4001));
+  CHECK(registry.look(vm, at(4002)).here == Here::unknown);  // it is there again
+}
+
 TEST_CASE("registry: a listed domain that isn't read yet, or can't be, is unknown") {
   DomainRegistry registry;
   registry.listed({vm});

@@ -141,3 +141,56 @@ TEST_CASE("engine stop: the guest has the time that the meta-data says") {
   CHECK(grace(90s, {{"shutdown_timeout", "30s"}}) == 30s);
   CHECK(grace(90s, {{"shutdown_timeout", "100s"}}) == 70500ms);
 }
+
+namespace {
+
+/// A held domain that the cluster counts as active on n2, too; the stop is over in a minute.
+struct Kept : EngineStage {
+  std::vector<std::string> remarks() const {
+    std::vector<std::string> texts;
+    const auto all = engine->domains();
+    for (const auto& one : all.at(0).remarks) texts.push_back(one.text);
+    return texts;
+  }
+  void intent_of_stop(const StopQuestion&, Callback<StopIntent> done) override {
+    StopIntent intent{Intent::keep, "n1", "it is counted as active on both"};
+    intent.also_on = "n2";
+    done(intent);
+  }
+  Phase phase() const { return engine->domains().at(0).state.phase; }
+  void answers(bool ready, const std::string& why) {
+    const auto& question = std::get<wire::AskReady>(sent.back().second);
+    CHECK(question.only_asked);
+    hears(wire::Ready{question.question, ready, why});
+  }
+  Kept() {
+    Record record{uuid, "web", "web", {}, "<domain/>", {}};
+    record.state.phase = Phase::held;
+    shows("web", Here::running);
+    begin({record});
+    Order order;
+    order.kind = Order::Kind::stop;
+    order.resource = "web";
+    order.definition = Definition{uuid, "web", "<domain/>", 0};
+    order.timeout = 60s;
+    give(std::move(order));
+    REQUIRE(phase() == Phase::held);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("engine stop: what is counted as active on another node, too, is kept only when that node denies it") {
+  Kept node;
+  SUBCASE("it does") {
+    node.answers(true, "");
+    CHECK(node.phase() == Phase::offered);
+  }
+  SUBCASE("it runs there") {
+    node.answers(false, "it runs there, too");
+    node.time = node.time + 20s;
+    node.all_timers();
+    CHECK(node.phase() == Phase::stopping);
+    CHECK(node.remarks().back().find("it runs there, too") != std::string::npos);
+  }
+}

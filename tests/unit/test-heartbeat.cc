@@ -169,6 +169,23 @@ TEST_CASE("heartbeat: a peer that dies before it fetched what is offered is fenc
   }
 }
 
+TEST_CASE("heartbeat: that a peer was missed during an offer of long ago does not hasten its fencing in the next") {
+  Node node("stonith_host * works a\n");
+  node.shows("dead");
+  node.question.silent = {"hb2"};
+  CHECK(node.judged() == handoff::Judgement::stands);
+  node.now = node.now + Milliseconds{7 * 24 * 3600 * 1000};  // that offer was taken back, and nobody asked since
+  CHECK(node.judged() == handoff::Judgement::stands);
+  CHECK(node.judged() == handoff::Judgement::stands);
+  CHECK(node.resets() == "");
+}
+
+TEST_CASE("heartbeat: a peer whose daemon alone ended, while Heartbeat is alive there, may come back to fetch it") {
+  Node node("stonith_host * works a\n");
+  node.question.left = {"hb2"};
+  CHECK(node.judged() == handoff::Judgement::stands);
+}
+
 TEST_CASE("heartbeat: a peer that went down and is back does not fetch what was offered to it before") {
   Node node;
   node.question.rebooted = {"hb2"};

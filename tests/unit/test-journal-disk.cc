@@ -98,6 +98,29 @@ TEST_CASE("journal-disk: a record that can't be flushed is an error, and the old
   CHECK(disk.stored() == Epoch{1});
 }
 
+TEST_CASE("journal-disk: when the farewells can't be replaced, the old ones go: who is named there may be back") {
+  Disk disk;
+  const auto write = [&](const std::set<NodeName>& nodes) {
+    JournalFiles journal(disk.loop, disk.state, "boot");
+    journal.write_farewells(nodes);
+    tests::WatchedDisk later(disk.scratch.path());
+    REQUIRE(disk.order(later, record(1)).ok());  // in order
+  };
+  write({"n2", "n3"});
+  REQUIRE(load_farewells(disk.state, "boot") == std::set<NodeName>{"n2", "n3"});
+  {
+    tests::WatchedDisk watched(disk.scratch.path());
+    watched.break_fsync("state/.farewells.new");
+    JournalFiles journal(disk.loop, disk.state, "boot");
+    journal.write_farewells({"n3"});
+    std::optional<Outcome> answer;
+    journal.write(record(2), [&](Outcome outcome) { answer = outcome; });
+    auto work = boost::asio::make_work_guard(disk.loop);
+    while (!answer) disk.loop.run_one();
+  }
+  CHECK(load_farewells(disk.state, "boot").empty());
+}
+
 TEST_CASE("journal-disk: a write for --direct is flushed before it returns") {
   Disk disk;
   REQUIRE(store_record(disk.state, record(1), "boot").ok());
