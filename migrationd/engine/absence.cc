@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "migrationd/engine/engine.h"
+#include "migrationd/engine/pending.h"
 
 namespace migrationd::engine {
 
@@ -14,6 +15,7 @@ namespace event = handoff::event;
 
 namespace {
 constexpr Milliseconds fencing_asked_again{15'000};
+constexpr Milliseconds agents_come_back_within{15'000};
 /// The cluster managers see each other so long after the daemons do, after a partition.
 constexpr Milliseconds clusters_meet_within{30'000};
 /// Longer than the tick, and no longer than a daemon that ends in order waits until its farewell is read.
@@ -121,10 +123,13 @@ bool Engine::held_beyond_membership(const DomainUuid& uuid) const {
 /// The cluster manager remembers a failed start and keeps the node out; when the proof came after all, one
 /// clean-up lets it try again. Once: what fails for another reason stays failed.
 void Engine::clean_up_proven_starts() {
+  // The agent of a start that the daemon before this one began may still come back with it.
+  if (world_.clock.now() - begun_ < agents_come_back_within) return;
   for (auto at = unproven_starts_.begin(); at != unproven_starts_.end();) {
     DomainRunner* runner = find(*at);
     const Phase phase = runner->state().phase;
-    if (phase == Phase::claim || phase == Phase::withdrawn || held_beyond_membership(*at)) {
+    const bool busy = std::any_of(pending_.begin(), pending_.end(), [&](const auto& entry) { return entry.second->uuid == *at; });
+    if (busy || phase == Phase::claim || phase == Phase::withdrawn || held_beyond_membership(*at)) {
       ++at;
       continue;
     }

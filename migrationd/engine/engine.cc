@@ -30,6 +30,9 @@ Engine::Engine(World& world, handoff::Cluster cluster, PolicyReader read_policy,
   for (Record& record : records) {
     const DomainUuid uuid = record.uuid;
     Policy policy = policy_of(record.parameters);
+    // Its start can't have succeeded: it ended with the daemon before this one, or for want of proof.
+    const bool asks = record.state.phase == Phase::claim || record.state.phase == Phase::withdrawn;
+    if (asks && !record.state.invited) unproven_starts_.insert(uuid);
     runners_[uuid] = std::make_unique<DomainRunner>(world_, static_cast<RunnerHost&>(*this), std::move(record), std::move(policy));
   }
 }

@@ -191,16 +191,22 @@ void HeartbeatCluster::fencing_configured(engine::Callback<bool> done) {
 /// Heartbeat can't be asked to fence, nor tells whether it did: the same device is used once more, for a node that
 /// Heartbeat calls dead this moment, or for this one.
 void HeartbeatCluster::request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) {
-  const char* refusal = cf_.stonith.empty() ? "ha.cf configures no STONITH" : !active_here() ? "Heartbeat does not run here" : nullptr;
-  if (refusal != nullptr) {
-    boost::asio::post(loop_, [done, refusal] { done(Error{refusal}); });
+  if (!active_here()) {
+    boost::asio::post(loop_, [done] { done(Error{"Heartbeat does not run here"}); });
     return;
   }
   const auto go_on = [this, node, why, done] {
+    if (cf_.stonith.empty()) return done(Error{"ha.cf configures no STONITH"});
     log_.write(engine::Log::Level::warning, "", "fencing of " + node + " is asked for: " + why);
     fence(node, 0, "", done);
   };
-  if (node == settings_.self) return go_on();
+  if (node == settings_.self) {
+    boost::asio::post(loop_, [weak = std::weak_ptr<int>(life_), go_on] {
+      if (weak.lock()) go_on();
+    });
+    return;
+  }
+  // Also without STONITH: whoever asks may go by the membership instead, and what is known of it may be old.
   ask_now(node, [this, node, go_on, done] {
     if (status_[node].member.value_or(true)) {
       return done(Error{status_[node].member ? "Heartbeat counts it as alive" : "Heartbeat does not say whether it is dead"});

@@ -133,6 +133,7 @@ TEST_CASE("heartbeat: what can't fence says so, and proves nothing") {
   others.shows("dead");
   CHECK(others.fenced().error().find("no STONITH device for this node") != std::string::npos);
   Node none("");
+  none.shows("dead");
   CHECK(none.fenced().error().find("no STONITH") != std::string::npos);
 }
 
@@ -214,6 +215,15 @@ TEST_CASE("heartbeat: who is alive for Heartbeat is not fenced, however long it 
     tests::write_file(node.scratch / "cl_status", "#!/bin/sh\nexit 1\n");
     CHECK(node.fenced().error() == "Heartbeat does not say whether it is dead");
     CHECK(node.cluster->member("hb2"));
+  }
+  SUBCASE("alive again, and there is no STONITH: the membership is asked anew all the same") {
+    Node none("");
+    none.shows("dead");
+    CHECK(none.fenced().error() == "ha.cf configures no STONITH");
+    CHECK_FALSE(none.cluster->member("hb2"));
+    none.shows("active");
+    CHECK(none.fenced().error() == "Heartbeat counts it as alive");
+    CHECK(none.cluster->member("hb2"));
   }
   SUBCASE("Heartbeat does not run here") {
     node.shows("dead");
