@@ -3,8 +3,11 @@
 #include "migrationd/io/heartbeat.h"
 
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -33,6 +36,16 @@ std::string text_of(const std::string& path) {
   std::stringstream text;
   text << file.rdbuf();
   return text.str();
+}
+
+/// What ha.cf says for `self`, or what keeps it from being gone by.
+Result<HaCf> read_ha_cf(const std::string& path, const NodeName& self, const std::string& text) {
+  if (text.empty() && ::access(path.c_str(), R_OK) != 0) return Error{std::string("it can't be read: ") + std::strerror(errno)};
+  Result<HaCf> parsed = parse_ha_cf(text);
+  if (parsed.ok() && std::count(parsed.value().nodes.begin(), parsed.value().nodes.end(), self) == 0) {
+    return Error{"its 'node' lines do not name this node '" + self + "'"};
+  }
+  return parsed;
 }
 
 intent::HeartbeatCause cause_of(int cause) {
@@ -74,13 +87,10 @@ void HeartbeatCluster::stop() {
 
 void HeartbeatCluster::read_files() {
   const std::string path = settings_.directory + "/ha.cf";
-  const std::string text = text_of(path);
-  if (text != read_) {
-    read_ = text;
-    auto parsed = parse_ha_cf(text);
-    if (parsed.ok() && std::count(parsed.value().nodes.begin(), parsed.value().nodes.end(), settings_.self) == 0) {
-      parsed = Error{"its 'node' lines do not name this node '" + settings_.self + "'"};
-    }
+  std::string text = text_of(path);
+  auto parsed = read_ha_cf(path, settings_.self, text);
+  if (Read now{std::move(text), parsed.ok() ? "" : parsed.error()}; read_ != now) {
+    read_ = std::move(now);
     if (parsed.ok()) {
       cf_ = std::move(parsed.value());
       std::map<NodeName, std::vector<std::string>> nodes;
@@ -95,7 +105,10 @@ void HeartbeatCluster::read_files() {
         if (listener_ != nullptr) listener_->members_changed();
       });
     } else {
-      log_.write(engine::Log::Level::alarm, "", path + ": " + parsed.error() + ": the nodes known before stay");
+      log_.write(engine::Log::Level::alarm, "", path + ": " + parsed.error() + ": " +
+                     (cf_.nodes.empty() ? "no node is known, so the daemon is not ready and nothing is started. Put the file right "
+                                          "(a 'node' line for each node, as `uname -n` says); it is read again every 30 s"
+                                        : "the nodes known before stay"));
     }
   }
   timer_->expires_after(files_read_every);

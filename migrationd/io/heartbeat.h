@@ -74,6 +74,12 @@ class HeartbeatCluster : public ClusterSource {
     bool asking = false;
     std::vector<std::function<void()>> waiting;  ///< for the answer
   };
+  /// A text of ha.cf and what is wrong with it.
+  struct Read {
+    std::string text;
+    std::string trouble;
+    bool operator==(const Read&) const = default;
+  };
   void read_files();
   /// Asks cl_status unless it was asked just now.
   void ask(const NodeName& node) const;
@@ -92,7 +98,7 @@ class HeartbeatCluster : public ClusterSource {
   engine::ClusterListener* listener_ = nullptr;
   NodesChanged nodes_changed_;
   HaCf cf_;
-  std::string read_;  ///< the text of ha.cf that cf_ was made from
+  std::optional<Read> read_;  ///< what was read last; nothing: not yet
   mutable std::map<NodeName, Status> status_;
   mutable DownMemory down_;
   std::map<NodeName, Instant> fenced_;        ///< when a reset that we asked for was done

@@ -100,7 +100,21 @@ void PacemakerCluster::stop() {
   life_.reset();
 }
 
+/// The daemon begins before the cluster manager, so it is no alarm.
+void PacemakerCluster::say_whether_it_answers(const CorosyncView& view) {
+  if (view.connected) {
+    if (!answers_.value_or(true)) log_.write(engine::Log::Level::notice, "", "Corosync answers here");
+  } else if (answers_.value_or(true) && view.trouble.empty()) {  // trouble is said with an alarm
+    log_.write(answers_ ? engine::Log::Level::warning : engine::Log::Level::notice, "",
+               std::string("Corosync does not answer here") + (answers_ ? " any more" : "") + ": the nodes are those of " +
+                   settings_.corosync_conf + ", and the cluster starts nothing on this node until it does "
+                   "(`systemctl status corosync pacemaker`)");
+  }
+  answers_ = view.connected;
+}
+
 void PacemakerCluster::viewed(const CorosyncView& view) {
+  say_whether_it_answers(view);
   if (!view.trouble.empty()) {
     log_.write(engine::Log::Level::alarm, "", "Corosync does not run here, and " + view.trouble + ": " +
                    (view.nodes.empty() ? "no node is known, and nothing is started" : "the nodes known before stay"));

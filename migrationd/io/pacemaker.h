@@ -63,8 +63,12 @@ class PacemakerCluster : public ClusterSource {
   void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
 
- private:
+  /// What Corosync's thread tells, on the loop.
   void viewed(const CorosyncView& view);
+
+ private:
+  /// Says it when Corosync begins or ceases to answer.
+  void say_whether_it_answers(const CorosyncView& view);
   void watch_cib();
   void read_watch();
   /// The wall clock is watched, and the histories that are wanted are looked at.
@@ -81,6 +85,7 @@ class PacemakerCluster : public ClusterSource {
   engine::ClusterListener* listener_ = nullptr;
   NodesChanged nodes_changed_;
   CorosyncView view_;
+  std::optional<bool> answers_;  ///< what was said last of Corosync
   std::unique_ptr<Corosync> corosync_;
   std::unique_ptr<boost::asio::posix::stream_descriptor> watch_;
   std::array<char, 4096> watch_buffer_{};

@@ -232,3 +232,48 @@ TEST_CASE("heartbeat: who is alive for Heartbeat is not fenced, however long it 
   }
   CHECK(node.resets() == "");
 }
+
+TEST_CASE("heartbeat: a missing, empty or foreign ha.cf is said once, with what to do, and not taken for an empty cluster") {
+  const tests::Scratch scratch;
+  std::string why;
+  SUBCASE("missing") { why = "it can't be read: No such file or directory"; }
+  SUBCASE("empty") {
+    tests::write_file(scratch / "ha.cf", "");
+    why = "it has no 'node' line";
+  }
+  SUBCASE("of another node") {
+    tests::write_file(scratch / "ha.cf", "node hb2 hb3\n");
+    why = "do not name this node 'hb1'";
+  }
+  boost::asio::io_context loop;
+  Logged log;
+  HeartbeatSettings settings;
+  settings.self = "hb1";
+  settings.directory = scratch.path();
+  HeartbeatCluster cluster(loop, settings, log);
+  bool known = false;
+  cluster.start([&](const auto&) { known = true; });
+  loop.poll();
+  CHECK_FALSE(known);
+  CHECK(cluster.others().empty());
+  CHECK(log.said.starts_with(scratch / "ha.cf: "));
+  CHECK(log.said.find(why) != std::string::npos);
+  CHECK(log.said.find("the daemon is not ready") != std::string::npos);
+  // Read once more, as every 30 s: it is the same.
+  const std::string once = log.said;
+  cluster.start([&](const auto&) { known = true; });
+  loop.poll();
+  CHECK(log.said == once);
+  // And it is put right.
+  tests::write_file(scratch / "ha.cf", "node hb1 hb2\n");
+  cluster.start([&](const auto&) { known = true; });
+  loop.poll();
+  CHECK(known);
+  CHECK(cluster.others() == std::set<NodeName>{"hb2"});
+  CHECK(log.said == once);
+  // It goes away while the daemon works: what was known stays.
+  std::filesystem::remove(scratch / "ha.cf");
+  cluster.start([&](const auto&) { known = true; });
+  CHECK(log.said.find("the nodes known before stay") != std::string::npos);
+  CHECK(cluster.others() == std::set<NodeName>{"hb2"});
+}
