@@ -3,7 +3,8 @@
 // it and without a daemon or a cluster; destinations are taken for ready then, because nobody can be asked. Without it
 // the daemon of this node also says what the scheduler does not know (handoff=off, a domain that is not healthy), has the
 // destination asked as a stop would, and says what it decided lately. Either half is worth having when the other can't
-// be had: under Heartbeat there is no scheduler to ask, and a daemon that is down does not silence the scheduler.
+// be had: under Heartbeat there is no scheduler to ask, and what decides there is said in its place; and a daemon that is
+// down does not silence the scheduler.
 #include "migrationctl/commands.h"
 
 #include <cstdlib>
@@ -61,7 +62,8 @@ std::string in_words(const Options& options, const intent::Decision& decision) {
 struct FromDaemon {
   std::optional<Daemon> daemon;
   std::string node;
-  std::string body;  ///< JSON; empty: nothing
+  std::string cluster;  ///< the cluster manager's name; empty: not known
+  std::string body;     ///< JSON; empty: nothing
   std::string trouble;
 };
 
@@ -74,7 +76,10 @@ FromDaemon ask_daemon(const Options& options) {
   }
   from.daemon.emplace(std::move(daemon.value()));
   if (const auto body = from.daemon->ask("ctl-status"); body)
-    if (const auto status = read_status(body.value()); status) from.node = status.value().node;
+    if (const auto status = read_status(body.value()); status) {
+      from.node = status.value().node;
+      from.cluster = status.value().cluster;
+    }
   if (!options.node.empty() && options.node != from.node) {
     from.trouble = "only the daemon on " + options.node + " knows what was decided there lately";
     return from;
@@ -112,6 +117,11 @@ migrationd::Result<intent::Decision> ask_scheduler(const Options& options) {
   question.repeats = 0;
   return migrationd::io::explain_stop_now(question);
 }
+
+/// Heartbeat plans nothing ahead, so nobody can be asked what a stop of its would be for.
+constexpr const char* under_heartbeat =
+    "under Heartbeat a stop is judged when it comes, by why Heartbeat stops: shutting down, going to standby or giving the group to the "
+    "peer leaves the domain running, offered to the peer, or first pushes it there, if the peer is ready; a stop by hand really stops it";
 
 /// The scheduler's answer with what only the daemons know: the stop's own conditions here, and the destination's word.
 migrationd::Result<intent::Decision> with_daemons(migrationd::Result<intent::Decision> planned, FromDaemon& from, const Domain& domain) {
@@ -156,7 +166,8 @@ int run(Options options) {
     domain = std::move(read.value());
     if (!domain.resource.empty()) options.resource = domain.resource;  // it may have been named by its domain
   }
-  const auto decision = with_daemons(ask_scheduler(options), from, domain);
+  const bool heartbeat = from.cluster == "heartbeat";
+  const auto decision = with_daemons(heartbeat ? migrationd::Result<intent::Decision>(migrationd::Error{under_heartbeat}) : ask_scheduler(options), from, domain);
   if (!decision && from.body.empty()) return complain(options, from.trouble + "; and " + decision.error());
   if (options.json) {
     auto answer = in_json(decision);
@@ -165,6 +176,7 @@ int run(Options options) {
     return success;
   }
   if (decision) std::cout << in_words(options, decision.value());
+  else if (heartbeat) std::cout << "What a stop would mean: " << decision.error() << ".\n";
   else std::cout << "What a stop would mean can't be asked of Pacemaker's scheduler: " << harmless(decision.error()) << ".\n";
   if (from.body.empty()) std::cout << "The daemon's own decisions are not known: " << harmless(from.trouble) << ".\n";
   else std::cout << domain_text(domain, options.node);

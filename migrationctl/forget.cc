@@ -38,7 +38,19 @@ int run(const Options& options) {
     std::cerr << "migrationctl: " << node << " is not forgotten: " << done.error() << '\n';
     return failed;
   }
-  std::cout << "This node forgot the former installation of " << node << ". Do the same on the other nodes that refuse a start for it.\n";
+  const auto domains = read_forgotten(done.value());
+  if (!domains) {
+    std::cerr << "migrationctl: what of " << node << " was forgotten is not known: " << domains.error() << '\n';
+    return failed;
+  }
+  if (domains.value().empty()) {
+    std::cout << "There was nothing to forget: this node does not know " << node << " as the last holder of any domain.\n"
+              << "Where another node refuses a start for it, say it there.\n";
+    return success;
+  }
+  std::string names;
+  for (const std::string& name : domains.value()) names += (names.empty() ? "" : ", ") + harmless(name);
+  std::cout << "This node forgot that " << node << " held last: " << names << ".\nDo the same on the other nodes that refuse a start for it.\n";
   return success;
 }
 

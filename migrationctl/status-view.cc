@@ -74,6 +74,7 @@ Domain domain_of(const Json& json) {
 Status status_of(const Json& json) {
   Status status;
   status.node = text_of(json, "node");
+  status.cluster = text_of(json, "cluster");
   status.hypervisor = text_of(json, "hypervisor");
   for (const Json& one : list_of(json, "warnings")) status.warnings.push_back(one.get<std::string>());
   for (const Json& one : list_of(json, "domains")) status.domains.push_back(domain_of(object(one)));
@@ -132,10 +133,14 @@ std::string table_text(const Table& table, std::size_t width) {
 
 std::string or_dash(const std::string& text) { return text.empty() ? "-" : harmless(text); }
 
-std::string state_of(const Domain& domain) {
-  std::string state = domain.detail.empty() ? domain.here : domain.detail;
+/// The word of the manual, `place`, and what the hypervisor adds.
+std::string state_of(const Domain& domain, const std::string& place = "") {
+  const bool adds = !domain.detail.empty() && domain.here != "absent";
+  const bool itself = adds && domain.detail.starts_with(domain.here);
+  std::string state = or_dash(itself ? domain.detail : domain.here) + place;
+  if (adds && !itself) state += ": " + harmless(domain.detail);
   if (domain.here == "running" && !domain.healthy) state += " (not healthy)";
-  return or_dash(state);
+  return state;
 }
 
 /// Where it is, as far as this node knows.
@@ -189,7 +194,7 @@ std::string in_short(const Domain& domain, const std::string& node) {
   if (const std::string place = where(domain, node); place != "-") {
     text += (domain.phase == "gone" ? ", last held by " : domain.phase == "moving" ? " " : " on ") + place;
   }
-  text += ", " + state_of(domain) + " here";
+  text += ", " + state_of(domain, " here");
   if (!domain.doubt.empty()) text += "; " + harmless(domain.doubt);
   return text;
 }
@@ -204,6 +209,14 @@ std::string in_short(const Peer& peer) {
 Result<Status> read_status(const std::string& json) { return read(json, status_of); }
 
 Result<Domain> read_domain(const std::string& json) { return read(json, domain_of); }
+
+Result<std::vector<std::string>> read_forgotten(const std::string& json) {
+  return read(json, [](const Json& answer) {
+    std::vector<std::string> domains;
+    for (const Json& one : list_of(answer, "domains")) domains.push_back(one.get<std::string>());
+    return domains;
+  });
+}
 
 Result<migrationd::Outcome> read_ready(const std::string& json) {
   return read(json, [](const Json& answer) -> migrationd::Outcome {

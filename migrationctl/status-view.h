@@ -58,6 +58,7 @@ struct Peer {
 
 struct Status {
   std::string node;
+  std::string cluster;
   std::string hypervisor;
   std::vector<std::string> warnings;
   std::vector<Domain> domains;
@@ -68,6 +69,8 @@ struct Status {
 /// Errors: no JSON object, or a field of another type than ours.
 Result<Status> read_status(const std::string& json);
 Result<Domain> read_domain(const std::string& json);
+/// What was forgotten: the domains.
+Result<std::vector<std::string>> read_forgotten(const std::string& json);
 /// What a destination answered to "would you take it": ready, or the reason why not as the outcome's error.
 Result<migrationd::Outcome> read_ready(const std::string& json);
 

@@ -222,7 +222,7 @@ Outcome Daemon::begin(const std::map<NodeName, std::vector<std::string>>& nodes)
                                              io::load_farewells(config_.state_dir, boot_id_), std::move(unreadable));
   engine_->nodes_changed();
   service_ = std::make_unique<io::LocalService>(
-      loop_, *engine_, *world_, io::LocalService::Facts{self_, config_.unfenced == io::Unfenced::membership, cluster_.heartbeat, config_.libvirt_uri,
+      loop_, *engine_, *world_, io::LocalService::Facts{self_, config_.unfenced == io::Unfenced::membership, cluster_.name, cluster_.heartbeat, config_.libvirt_uri,
                                                 [this](const DomainUuid& uuid, auto done) { hypervisor_->progress(uuid, std::move(done)); },
                                                 [this](const std::set<DomainUuid>& domains, auto done) { hypervisor_->warnings(domains, std::move(done)); }});
   if (config_.unfenced == io::Unfenced::membership) {

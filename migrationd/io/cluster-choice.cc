@@ -36,6 +36,7 @@ Result<ClusterChoice> choose_cluster(boost::asio::io_context& loop, const Config
     case ClusterKind::automatic:
       break;
     case ClusterKind::pacemaker: {
+      choice.name = "pacemaker";
       PacemakerSettings settings;
       settings.self = self;
       settings.runtime_dir = config.runtime_dir;
@@ -43,6 +44,7 @@ Result<ClusterChoice> choose_cluster(boost::asio::io_context& loop, const Config
       break;
     }
     case ClusterKind::heartbeat: {
+      choice.name = "heartbeat";
       choice.self = heartbeat_name(self);
       HeartbeatSettings settings;
       settings.self = choice.self;
@@ -52,6 +54,7 @@ Result<ClusterChoice> choose_cluster(boost::asio::io_context& loop, const Config
       break;
     }
     case ClusterKind::none: {
+      choice.name = "none";
       if (config.nodes.empty()) {
         return Error{automatic ? std::string("no cluster manager was found: neither ") + ha_cf + " with " + haresources +
                                      " nor " + corosync_conf + " can be read, and migrationd.conf names no nodes"

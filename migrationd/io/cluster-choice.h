@@ -14,6 +14,7 @@ namespace migrationd::io {
 
 struct ClusterChoice {
   std::unique_ptr<ClusterSource> source;
+  std::string name;                       ///< pacemaker, heartbeat or none
   NodeName self;                          ///< this node's name as the cluster manager has it
   HeartbeatCluster* heartbeat = nullptr;  ///< the source, when it is Heartbeat
 };

@@ -95,9 +95,10 @@ LocalReply LocalService::control(const LocalRequest& request) {
     return {OcfCode::success, "", explain_json(*domain, world_.clock.now()), false};
   }
   if (request.operation == "ctl-forget") {
+    const std::vector<std::string> domains = held_last_by(engine_, request.resource);
     const Outcome outcome = engine_.forget(request.resource);
     if (!outcome.ok()) return {OcfCode::bad_arguments, outcome.error(), "", false};
-    return {OcfCode::success, "", "", false};
+    return {OcfCode::success, "", forgotten_json(domains), false};
   }
   return {OcfCode::unimplemented, "this daemon does not know '" + request.operation + "'", "", false};
 }
@@ -123,7 +124,7 @@ void LocalService::status(std::function<void(std::string, bool)> done) {
 }
 
 std::string LocalService::status_now(JobsProgress jobs) const {
-  return status_json(engine_, {facts_.self, facts_.unfenced_membership, warnings_.known(), std::move(jobs)});
+  return status_json(engine_, {facts_.self, facts_.unfenced_membership, warnings_.known(), std::move(jobs), facts_.cluster});
 }
 
 void LocalService::watch(ConnectionId id, IpcServer::Reply reply) {

@@ -25,6 +25,7 @@ class LocalService {
   struct Facts {
     NodeName self;
     bool unfenced_membership = false;
+    std::string cluster;                    ///< the cluster manager's name, for the status
     HeartbeatCluster* heartbeat = nullptr;  ///< when Heartbeat is the cluster manager
     std::string libvirt_uri;
     /// How far a domain's migration from here has come; a failure is nothing known.

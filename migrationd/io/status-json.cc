@@ -54,7 +54,7 @@ std::vector<std::string> warnings_of(const std::vector<engine::DomainStatus>& do
 
 std::string status_json(const engine::Engine& engine, const StatusFacts& facts) {
   const auto domains = engine.domains();
-  Json json = {{"node", facts.self}, {"hypervisor", engine.hypervisor_usable() ? "answers" : "does not answer"}};
+  Json json = {{"node", facts.self}, {"cluster", facts.cluster}, {"hypervisor", engine.hypervisor_usable() ? "answers" : "does not answer"}};
   json["warnings"] = warnings_of(domains, facts);
   json["domains"] = Json::array();
   for (const auto& domain : domains) {
@@ -76,6 +76,15 @@ std::optional<engine::DomainStatus> domain_named(const engine::Engine& engine, c
     if (domain.name == name || domain.resource == name || domain.uuid.str() == name) return std::move(domain);
   return {};
 }
+
+std::vector<std::string> held_last_by(const engine::Engine& engine, const NodeName& node) {
+  std::vector<std::string> names;
+  for (const auto& domain : engine.domains())
+    if (domain.state.noted.node == node) names.push_back(domain.name);
+  return names;
+}
+
+std::string forgotten_json(const std::vector<std::string>& domains) { return dump({{"domains", domains}}); }
 
 std::string explain_json(const engine::DomainStatus& domain, Instant now) {
   Json json = domain_json(domain);

@@ -96,13 +96,18 @@ class Words(Case):
             self.assertEqual(daemon.requests(), ["ctl-status ", "ctl-status "])
 
     def test_forget_asks_first(self):
-        with Daemon("0:") as daemon:
+        with Daemon('{"domains": ["vm1", "vm2"]}') as daemon:
             for answer in ["", "no\n", "y\n"]:
                 result = ctl("forget", "beta", answer=answer)
                 self.complains(result, "will run twice", "nothing was forgotten")
             result = ctl("forget", "beta", answer="yes\n")
             self.assertEqual(result.returncode, 0)
+            self.assertIn("beta held last: vm1, vm2.", result.stdout)
             self.assertEqual(daemon.requests(), ["ctl-forget beta"])
+        with Daemon('{"domains": []}'):
+            result = ctl("forget", "beta", "--yes")
+            self.assertEqual(result.returncode, 0)
+            self.assertIn("There was nothing to forget", result.stdout)
         with Daemon("2:beta is not a configured node of this cluster") as daemon:
             self.complains(ctl("forget", "beta", "--yes"), "not a configured node")
 
@@ -124,6 +129,20 @@ class Words(Case):
         with Daemon(status()) as daemon:  # the daemon of this node knows nothing of another's decisions
             self.complains(ctl("explain", "vm1", "--node", "beta"), "the daemon on beta")
             self.assertEqual(daemon.requests(), ["ctl-status "])
+
+    def test_explain_under_heartbeat(self):
+        under_heartbeat = json.dumps({**json.loads(status()), "cluster": "heartbeat"})
+        with Daemon(under_heartbeat, json.dumps(domain())):
+            result = ctl("explain", "vm1")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("judged when it comes, by why Heartbeat stops", result.stdout)
+            self.assertNotIn("scheduler", result.stdout)
+        with Daemon(under_heartbeat, json.dumps(domain(real_stop="handoff=off"))):
+            self.assertIn("would really stop it: handoff=off", ctl("explain", "vm1").stdout)
+        with Daemon(under_heartbeat, json.dumps(domain())):
+            answer = json.loads(ctl("explain", "vm1", "--json").stdout)
+            self.assertIsNone(answer["intent"])
+            self.assertIn("by why Heartbeat stops", answer["reason"])
 
     def test_explain_asks_the_destination_as_a_stop_would(self):
         """A cluster whose scheduler plans a move of vm from n1 to n2, by a saved CIB in place of the live one."""

@@ -79,3 +79,17 @@ TEST_CASE("status json: the manual names every field, and none that there isn't"
   for (const std::string& field : named) CHECK_MESSAGE(printed.contains(field), field << " of migrationctl(8) is never printed");
   CHECK(named.size() > 30);
 }
+
+TEST_CASE("status json: what forget says is what it forgets") {
+  Stage stage;
+  Record record{uuid, "vm1", "r1", {}, "<domain/>", {}};
+  record.state.phase = handoff::Phase::gone;
+  record.state.noted = {"n2", "installation-2", {4}};
+  Engine engine(stage.world, stage.known, [](const auto&) { return Policy{}; }, {record}, {});
+  engine.begin();
+  CHECK(io::held_last_by(engine, "n3").empty());
+  CHECK(io::held_last_by(engine, "n2") == std::vector<std::string>{"vm1"});
+  CHECK(io::forgotten_json({"vm1"}) == R"({"domains":["vm1"]})");
+  REQUIRE(engine.forget("n2").ok());
+  CHECK(io::held_last_by(engine, "n2").empty());
+}

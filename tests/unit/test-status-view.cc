@@ -60,7 +60,20 @@ TEST_CASE("status-view: a running domain that is sick is not shown as well") {
   const auto domain = read_domain(R"json({"name": "vm1", "phase": "held", "here": "running", "detail": "paused (I/O error)", "healthy": false})json");
   REQUIRE(domain.ok());
   CHECK(domain_text(domain.value(), "alpha") ==
-        "Domain vm1: held on alpha, paused (I/O error) (not healthy) here.\nNo decision about it since the daemon started.\n");
+        "Domain vm1: held on alpha, running here: paused (I/O error) (not healthy).\nNo decision about it since the daemon started.\n");
+}
+
+TEST_CASE("status-view: the state here is a word of the manual, with what the hypervisor adds") {
+  const auto shown = [](const std::string& here, const std::string& detail) {
+    const auto status = status_of(R"({"node": "a", "domains": [{"name": "vm1", "phase": "gone", "healthy": true, "here": ")" + here +
+                                  R"(", "detail": ")" + detail + "\"}]}");
+    return changes(std::nullopt, status).back();
+  };
+  CHECK(shown("unknown", "libvirt doesn't answer") == "vm1: gone, unknown here: libvirt doesn't answer");
+  CHECK(shown("absent", "not here") == "vm1: gone, absent here");
+  CHECK(shown("paused", "a complete copy, not resumed yet") == "vm1: gone, paused here: a complete copy, not resumed yet");
+  CHECK(shown("paused", "paused (switchover)") == "vm1: gone, paused (switchover) here");
+  CHECK(shown("running", "running") == "vm1: gone, last held by a, running here");
 }
 
 TEST_CASE("status-view: what a terminal would obey is not printed") {
