@@ -24,6 +24,7 @@
 #include "migrationd/io/config-note.h"
 #include "migrationd/io/dead-man.h"
 #include "migrationd/io/direct.h"
+#include "migrationd/io/end-words.h"
 #include "migrationd/io/installation.h"
 #include "migrationd/io/journal-files.h"
 #include "migrationd/io/key-file.h"
@@ -247,9 +248,14 @@ void Daemon::end() {
   if (ending_) return;
   ending_ = true;
   sd_notify(0, "STOPPING=1");
-  log_.write(engine::Log::Level::notice, "", "ending in order");
+  const std::string waits_for = engine_ ? io::unfinished(engine_->domains()) : "";
+  const std::string limit = ", in at most " + std::to_string(drain_limit.count() / 1000) + " s, at once when asked again: waits for ";
+  log_.write(engine::Log::Level::notice, "", "ending in order" + (waits_for.empty() ? "" : limit + waits_for));
   if (!engine_) return loop_.stop();
   engine_->drain(drain_limit, [this] {
+    if (const std::string left = io::unfinished(engine_->domains()); !left.empty()) {
+      log_.write(engine::Log::Level::warning, "", "ending now, though not finished: " + left + "; the next daemon goes on with it");
+    }
     service_->stop();
     engine_->say_farewell();
     link_->finish(farewell_limit, [this] { loop_.stop(); });
@@ -337,7 +343,11 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--direct") return direct(config_named ? config_path : io::noted_config(), argc - i - 1, argv + i + 1);
-    if (word == "--config" && i + 1 < argc) {
+    if (word == "--config") {
+      if (i + 1 == argc) {
+        std::fprintf(stderr, "migrationd: --config needs a file: see migrationd --help\n");
+        return exit_usage;
+      }
       config_path = argv[++i];
       config_named = true;
     } else if (word == "--stderr") {

@@ -10,7 +10,7 @@ asio::awaitable<void> NodeLink::Impl::accept(std::shared_ptr<tcp::acceptor> acce
   const auto self = shared_from_this();
   while (!stopped) {
     auto [code, socket] = co_await acceptor->async_accept(as_result);
-    if (stopped) co_return;
+    if (stopped || !acceptor->is_open()) co_return;
     if (code) {
       if (may_complain()) say(Level::warning, "can't accept a connection: " + code.message());
       asio::steady_timer breath(loop, settings.times.redial_first);  // out of descriptors, say

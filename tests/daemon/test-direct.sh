@@ -118,4 +118,10 @@ chmod 0600 "$scratch/state/journal/$uuid"
 ends "beside a record that can't be read" x "$good"
 stop "a stop beside a record that can't be read says so" 0 "whether it was just being moved is not known" x "$good"
 [ "$(cat "$scratch/state/journal/$uuid")" = "this is no record" ] || { echo "FAIL the record was written over"; failed=1; }
+code=0
+said=$("$program" --config 2>&1) || code=$?
+case "$code:$said" in
+  2:*"--config needs a file"*) echo "PASS --config without a file is told so" ;;
+  *) echo "FAIL --config without a file is told so: exit $code, $said"; failed=1 ;;
+esac
 exit $failed

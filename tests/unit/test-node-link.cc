@@ -222,6 +222,7 @@ TEST_CASE("node-link: finish sends the last word before it closes") {
   REQUIRE(two.until([&] { return two.b.seen.size() == 2; }));
   CHECK(std::holds_alternative<wire::Farewell>(two.b.seen[1].message));
   REQUIRE(two.until([&] { return two.b.last() == "down alpha"; }));
+  CHECK_FALSE(two.a.log.has("can't accept"));  // it does not want to
 }
 
 TEST_CASE("node-link: what is left of a link to a node proven absent is closed, unheard, and dialed again") {
