@@ -237,6 +237,11 @@ void Engine::link_changed(const NodeName& node, bool up) {
 
 void Engine::members_changed() {
   cluster_.others = world_.cluster.others();
+  if (!members_known_ && world_.cluster.active_here()) {
+    members_known_ = true;  // what fenced them is over, as nobody tells that they joined
+    for (const NodeName& node : cluster_.others)
+      if (world_.cluster.member(node)) last_word_[node] = world_.clock.now();
+  }
   look_for_proofs();
 }
 

@@ -196,6 +196,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   bool hypervisor_usable_ = false;
   bool recovered_ = false;
   bool leaving_ = false;
+  bool members_known_ = false;  ///< since this node's cluster manager is up
   std::set<NodeName> farewells_;
   std::set<NodeName> old_farewells_;  ///< of these, those that an engine before this one heard
   std::map<DomainUuid, std::string> unreadable_;

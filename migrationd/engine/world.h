@@ -200,7 +200,7 @@ class ClusterListener {
   virtual ~ClusterListener() = default;
   virtual void members_changed() = 0;
   /// `node`, or its cluster manager, was away and is back: what proved it absent before proves nothing any more. Not told of
-  /// those who are members when this node's own cluster manager comes up.
+  /// those who are members when this node's own cluster manager is first seen.
   virtual void joined(const NodeName& node) = 0;
   /// Anything that can change what a stop means (the CIB).
   virtual void configuration_changed() = 0;

@@ -134,11 +134,11 @@ void PacemakerCluster::viewed(const CorosyncView& view) {
   std::set<NodeName> joined;
   for (const CorosyncNode& node : view.nodes) {
     const bool known = view_.connected && view_.find(node.name) != nullptr;
-    const bool came = view.member(node.name) && !view_.member(node.name);
+    const bool came = view.member(node.name) && !(view_.connected && view_.member(node.name));
     if (node.name != settings_.self && (!known || came)) looks_wanted_.insert(node.name);
     // A node that is back before Corosync misses it shows only in its controller.
     const bool controller_came = view.controller(node.name) && !view_.controller(node.name);
-    if (node.name != settings_.self && view_.connected && (came || controller_came)) joined.insert(node.name);
+    if (node.name != settings_.self && was_connected_ && (came || controller_came)) joined.insert(node.name);
   }
   view_ = view;
   if (nodes_differ && nodes_changed_) {
@@ -148,6 +148,7 @@ void PacemakerCluster::viewed(const CorosyncView& view) {
     }
     nodes_changed_(others);
   }
+  was_connected_ = was_connected_ || view.connected;
   if (listener_ == nullptr) return;
   for (const NodeName& node : joined) listener_->joined(node);
   listener_->members_changed();

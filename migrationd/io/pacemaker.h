@@ -85,6 +85,7 @@ class PacemakerCluster : public ClusterSource {
   engine::ClusterListener* listener_ = nullptr;
   NodesChanged nodes_changed_;
   CorosyncView view_;
+  bool was_connected_ = false;  ///< to a running Corosync, once
   std::optional<bool> answers_;  ///< what was said last of Corosync
   std::unique_ptr<Corosync> corosync_;
   std::unique_ptr<boost::asio::posix::stream_descriptor> watch_;
