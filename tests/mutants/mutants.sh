@@ -110,7 +110,7 @@ all_mutants() {
     's/if (!found.value().uuids.contains(uuid)) registry_.stray(.*/;/' \
     'unit libvirt-listing: a living emulator that the listing does not name*'
   $1 complete-before-it-is-read migrationd/io/libvirt-hypervisor.cc \
-    's/std::set<DomainUuid> to_read = registry_.listed(found.value().uuids);/&\n        registry_.complete(now());/' \
+    's/std::set<DomainUuid> to_read = registry_.listed(found.value().uuids);/&\n        registry_.complete(boot_time());/' \
     'unit libvirt-listing: before each domain of the listing is read*'
   $1 copy-resumes-by-itself migrationd/io/libvirt-migration.cc \
     's/ | VIR_MIGRATE_PAUSED//' \
