@@ -143,14 +143,12 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
     if (still == pending_.end()) return;
     Pending& waiting = *still->second;
     DomainRunner& one = *find(waiting.uuid);
-    const bool kept = intent.intent == Intent::offer && intent.after_failed_migration;
-    if (!ready.ok() && !kept) {
-      real_stop(waiting, "it was to go to " + intent.to + ", but " + ready.error());
-      return;
-    }
-    if (!ready.ok()) {  // which may be why that failed; it is fetched when it can be, or started here again
-      StopIntent keeps{Intent::keep, {}, "a migration failed before, and " + ready.error()};
-      keep(token, keeps, stands);
+    if (!ready.ok()) {
+      // After a failed migration that may be why it failed: it is fetched when it can be, or started here again.
+      if (intent.intent == Intent::offer && intent.after_failed_migration)
+        keep(token, {Intent::keep, {}, "a migration failed before, and " + ready.error()}, stands);
+      else
+        real_stop(waiting, "it was to go to " + intent.to + ", but " + ready.error());
       return;
     }
     if (wait_for_hypervisor(waiting)) return;

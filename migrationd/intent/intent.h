@@ -48,7 +48,7 @@ struct Decision {
   std::string reason;        ///< for people
   bool short_offer = false;  ///< something beneath is active here: stands only as long as the transition, 30 s at most
   bool plan_lacks_stop = false;
-  /// push, offer: after a failed migration, so it is kept rather than stopped when the destination is not ready, which may be
+  /// offer: after a failed migration, so it is kept rather than stopped when the destination is not ready, which may be
   /// why that failed.
   bool after_failed_migration = false;
   NodeName also_on;          ///< keep: the cluster counts it as active there, too; empty: nowhere

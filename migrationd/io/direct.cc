@@ -2,7 +2,6 @@
 // See direct.h.
 #include "migrationd/io/direct.h"
 
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -2,7 +2,6 @@
 // Heartbeat's members, and what its stops and silences mean.
 #include "migrationd/io/heartbeat.h"
 
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -8,8 +8,8 @@
 #include <fstream>
 
 #include "migrationd/io/boot-clock.h"
-#include "migrationd/io/direct-look.h"
 #include "migrationd/io/copy-mark.h"
+#include "migrationd/io/direct-look.h"
 #include "migrationd/io/domain-check.h"
 #include "migrationd/io/domain-xml.h"
 #include "migrationd/io/libvirt-hypervisor.h"
@@ -175,15 +175,19 @@ void LibvirtHypervisor::destroy(const DomainUuid& uuid, engine::Callback<Outcome
         long_calls_.run<bool>(
             uuid.str() + "/kill", what, gentle_end + hard_end + silent_look + Milliseconds{2000},
             [uuid, emulator, uri = config_.uri, directory = config_.pid_directory]() -> Result<bool> {
-              Outcome ended = emulator ? emulator->end(gentle_end, hard_end) : Outcome{Done{}};
-              Result<EmulatorHandle> found = Emulator::find_by_uuid(directory, uuid);
-              if (!emulator && !found) return Error{found.error()};
-              if (!emulator && found.value()) ended = found.value()->end(gentle_end, hard_end);
-              if (!ended) return Error{ended.error()};
+              EmulatorHandle known = emulator;
+              if (!known) {
+                Result<EmulatorHandle> found = Emulator::find_by_uuid(directory, uuid);
+                if (!found) return Error{found.error()};
+                known = found.value();
+              }
+              if (known) {
+                if (Outcome ended = known->end(gentle_end, hard_end); !ended) return Error{ended.error()};
+              }
               // That none is seen proves its absence where libvirt is down, but not where it hangs.
               const bool absent = look_directly({uuid, "", uri}, directory, silent_look).here == handoff::Here::absent;
-              if (absent || emulator || found.value()) return absent;
-              return Error{"no emulator of it is seen either, which proves nothing"};
+              if (!known && !absent) return Error{"no emulator of it is seen either, which proves nothing"};
+              return absent;
             },
             alive<Result<bool>>([this, uuid, outcome, done](Result<bool> ended) {
               if (!ended) return done(Error{outcome.error() + "; " + ended.error()});

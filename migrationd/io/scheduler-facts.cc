@@ -125,12 +125,9 @@ void read_active(const pugi::xml_node& parent, intent::Facts& facts, int depth) 
   }
 }
 
-/// transition-key is "action:transition:expected code:uuid".
 int expected_code(const pugi::xml_node& operation) {
-  std::string key = attribute(operation, "transition-key");
-  for (int field = 0; field < 2; ++field) key.erase(0, std::min(key.size(), key.find(':') == std::string::npos ? key.size() : key.find(':') + 1));
   long long code = 0;
-  return number(key.substr(0, key.find(':')).c_str(), code) && code >= 0 && code < 256 ? static_cast<int>(code) : 0;
+  return number(transition_key_part(operation, 2).c_str(), code) && code >= 0 && code < 256 ? static_cast<int>(code) : 0;
 }
 
 /// A probe finding it running or promoted is no failure, whatever was expected.

@@ -26,15 +26,16 @@ Result<intent::Plan> read_graph(std::string_view graph);
 Result<intent::Facts> read_facts(std::string_view cib, std::string_view summary, const std::string& resource,
                                  const NodeName& node);
 
+struct BeforeStop {
+  std::string cib;
+  std::string transition;  ///< of the pending stop, for Facts::stopping_in; empty: none is pending
+};
+
 /// The CIB as it was before a stop of `resource` on `node` that is under way: the controller records a pending
 /// stop over the entry that made the resource active, and the scheduler then plans as though it had stopped already,
 /// without saying who waits for the stop. The pending entry is turned into the completed start that it
 /// replaced (it carries the parameters, and so the digest, of that start). Older than the node's other entries, so
 /// that a failed migrate_to after it still counts. Unchanged text when no stop is pending.
-struct BeforeStop {
-  std::string cib;
-  std::string transition;  ///< of the pending stop, for Facts::stopping_in; empty: none is pending
-};
 Result<BeforeStop> before_pending_stop(std::string_view cib, const std::string& resource, const NodeName& node);
 
 /// What `crm_resource --digests --output-as=xml` says of the parameters in force now, against what the resource was

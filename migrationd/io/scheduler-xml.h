@@ -49,15 +49,21 @@ void for_each_history(const pugi::xml_document& cib, const std::string& resource
   }
 }
 
-/// Which transition of which controller an operation belongs to, as "number:uuid". Its transition-key is
-/// "action:transition:expected code:uuid". Empty when there is none.
+/// A part of an operation's transition-key, which is "action:transition:expected code:uuid"; empty when it has not so many.
+inline std::string transition_key_part(const pugi::xml_node& operation, int part) {
+  std::string key = attribute(operation, "transition-key");
+  for (; part > 0; --part) {
+    const auto colon = key.find(':');
+    if (colon == std::string::npos) return {};
+    key.erase(0, colon + 1);
+  }
+  return key.substr(0, key.find(':'));
+}
+
+/// Which transition of which controller an operation belongs to, as "number:uuid". Empty when there is none.
 inline std::string transition_of(const pugi::xml_node& operation) {
-  const std::string key = attribute(operation, "transition-key");
-  const auto action = key.find(':');
-  const auto number = action == std::string::npos ? action : key.find(':', action + 1);
-  const auto code = number == std::string::npos ? number : key.find(':', number + 1);
-  if (code == std::string::npos) return {};
-  return key.substr(action + 1, number - action - 1) + key.substr(code);
+  const std::string uuid = transition_key_part(operation, 3);
+  return uuid.empty() ? std::string() : transition_key_part(operation, 1) + ":" + uuid;
 }
 
 inline bool is_pending(const pugi::xml_node& operation) { return attribute(operation, "op-status") == "-1"; }

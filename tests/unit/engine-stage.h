@@ -37,6 +37,15 @@ struct EngineStage : Stage {
     engine->order(std::move(order), [answer](OrderReply said) { *answer = std::move(said); });
     return *answer;
   }
+  /// An order about the stage's domain, with a minute's time.
+  static Order order(Order::Kind kind, const std::string& resource) {
+    Order order;
+    order.kind = kind;
+    order.resource = resource;
+    order.definition = Definition{uuid, resource, "<domain/>", 0};
+    order.timeout = Milliseconds{60'000};
+    return order;
+  }
   void hears(const wire::PeerMessage& message) { peer_listener->received("n2", "installation-2", message); }
 };
 

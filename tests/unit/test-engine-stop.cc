@@ -168,12 +168,7 @@ struct Kept : EngineStage {
     record.state.phase = Phase::held;
     shows("web", Here::running);
     begin({record});
-    Order order;
-    order.kind = Order::Kind::stop;
-    order.resource = "web";
-    order.definition = Definition{uuid, "web", "<domain/>", 0};
-    order.timeout = 60s;
-    give(std::move(order));
+    give(order(Order::Kind::stop, "web"));
     REQUIRE(phase() == Phase::held);
   }
 };

@@ -31,13 +31,9 @@ struct Node : EngineStage {
   Node() {
     begin();
     together = false;
-    Order order;
-    order.kind = Order::Kind::start;
-    order.resource = "vm1";
-    order.definition = Definition{uuid, "vm1", "<domain/>", 0};
-    order.parameters = {{"unfenced", "membership"}};
-    order.timeout = Milliseconds{60'000};
-    give(std::move(order));
+    Order start = order(Order::Kind::start, "vm1");
+    start.parameters = {{"unfenced", "membership"}};
+    give(std::move(start));
     for (int i = 0; i < 5 && boots == 0; ++i) all_timers();
     REQUIRE(boots == 1);
     shows("vm1", Here::running);
@@ -46,14 +42,7 @@ struct Node : EngineStage {
     REQUIRE(alarms.back().find("alive all the while") != std::string::npos);
   }
   Epoch epoch() const { return engine->domains().at(0).state.epoch; }
-  void stop() {
-    Order order;
-    order.kind = Order::Kind::stop;
-    order.resource = "vm1";
-    order.definition = Definition{uuid, "vm1", "<domain/>", 0};
-    order.timeout = Milliseconds{60'000};
-    give(std::move(order));
-  }
+  void stop() { give(order(Order::Kind::stop, "vm1")); }
   std::string why_real() const { return engine->domains().at(0).real_stop; }
   Phase phase() const { return engine->domains().at(0).state.phase; }
 };

@@ -4,13 +4,9 @@
 
 #include <string>
 
-#include "migrationd/intent/intent.h"
+#include "tests/unit/intent-cluster.h"
 
 using namespace migrationd::intent;
-
-namespace {
-bool says(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-}  // namespace
 
 TEST_CASE("intent: Heartbeat") {
   HeartbeatStop stop;
