@@ -221,7 +221,10 @@ bool Engine::about_unreadable(const NodeName& from, const wire::PeerMessage& mes
 void Engine::link_changed(const NodeName& node, bool up) {
   world_.log.write(Log::Level::notice, "", up ? "the link to " + node + " is up" : "the link to " + node + " is down");
   std::erase_if(held_by_, [&](const auto& entry) { return entry.second.node == node; });
-  if (!up) return;  // its last word was earlier, and it may have been fenced between
+  if (!up) {  // its last word was earlier, and it may have been fenced between
+    link_lost_[node] = world_.clock.now();
+    return;
+  }
   check_assumptions(node);
   saw_at_work(node);  // a new life of it, if it had said farewell
   for (auto& [uuid, one] : runners_) {

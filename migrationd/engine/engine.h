@@ -222,6 +222,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   };
   std::map<DomainUuid, OfferedTo> offered_to_;  ///< the last offer of each, since this engine began
   std::map<NodeName, Instant> last_word_;      ///< when a node was last heard or seen as member
+  std::map<NodeName, Instant> link_lost_;      ///< when the last link to a node broke
   Instant begun_;                              ///< when this engine began
   struct Question {
     NodeName node;

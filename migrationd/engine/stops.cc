@@ -200,7 +200,13 @@ void Engine::rejudge_stop(handoff::Token token) {
 OfferQuestion Engine::offer_question(const DomainRunner& runner) const {
   OfferQuestion question{question_of(runner), {}, {}, {}};
   for (const NodeName& node : cluster_.others) {
-    if (!world_.peers.linked(node)) (farewells_.contains(node) ? question.left : question.silent).insert(node);
+    if (world_.peers.linked(node)) continue;
+    if (farewells_.contains(node)) {
+      question.left.insert(node);
+    } else {
+      const auto lost = link_lost_.find(node);
+      question.silent[node] = lost == link_lost_.end() ? begun_ : lost->second;
+    }
   }
   const auto offered = offered_to_.find(runner.record().uuid);
   if (offered != offered_to_.end()) {

@@ -184,7 +184,7 @@ struct StopQuestion {
 /// A standing offer, looked at again, and how the other nodes are.
 struct OfferQuestion {
   StopQuestion stop;
-  std::set<NodeName> silent;    ///< no link, and nothing says why
+  std::map<NodeName, Instant> silent;  ///< no link since then, and nothing says why
   std::set<NodeName> left;      ///< no link, and their daemons' last word was a farewell
   std::set<NodeName> rebooted;  ///< linked, and rebooted since it was offered to them
   bool linked(const NodeName& node) const { return !left.contains(node) && !silent.contains(node); }

@@ -24,10 +24,10 @@ namespace migrationd::io {
 
 namespace {
 
-constexpr auto status_good_for = std::chrono::seconds(2);
+constexpr Milliseconds status_good_for{2'000};
 constexpr auto files_read_every = std::chrono::seconds(30);
 constexpr Milliseconds query_limit{5'000};
-constexpr Milliseconds judged_at_least_every{15'000};  ///< an offer that stands
+constexpr Milliseconds asked_at_least_every{15'000};  ///< while an offer stands and the peer is silent
 constexpr Milliseconds fencing_limit{60'000};  ///< of one device
 
 std::string text_of(const std::string& path) {
@@ -134,8 +134,7 @@ bool HeartbeatCluster::member(const NodeName& node) const {
 
 void HeartbeatCluster::ask(const NodeName& node) const {
   const Status& status = status_[node];
-  const auto moment = std::chrono::steady_clock::now();
-  if (status.asking || (status.asked && moment - *status.asked < status_good_for)) return;
+  if (status.asking || (status.answered && settings_.now() - *status.answered < status_good_for)) return;
   ask_now(node, {});
 }
 
@@ -148,13 +147,16 @@ void HeartbeatCluster::ask_now(const NodeName& node, std::function<void()> done)
                 if (!weak.lock()) return;
                 Status& one = status_[node];
                 one.asking = false;
-                one.asked = std::chrono::steady_clock::now();
+                const Instant now = settings_.now();
                 std::optional<bool> member;  // of its output alone: for a dead node cl_status fails, too
                 for (const char* alive : {"active", "up", "init"}) {
                   if (end.ok() && end.value().out.starts_with(alive)) member = true;
                 }
                 if (end.ok() && end.value().out.starts_with("dead")) member = false;
                 if (member.value_or(false)) down_.seen_as_member(node, began);
+                // Where it was not asked for long, it may have been back between.
+                if (one.member.value_or(true) || now - one.answered.value_or(now) > asked_at_least_every) one.missed_since = now;
+                one.answered = now;
                 const bool joined = one.member == false && member == true;
                 const bool changed = std::exchange(one.member, member) != member;
                 for (const auto& call : std::exchange(one.waiting, {})) call();
@@ -298,20 +300,15 @@ engine::OfferJudgement HeartbeatCluster::judge_peer(const NodeName& other, const
   offer.peer_member = (question.linked(other) && !offer.peer_down) || status_[other].member.value_or(true);
   offer.peer_left = question.left.contains(other);
   offer.peer_rebooted = question.rebooted.contains(other);
-  if (offer.peer_member) {
-    missed_.erase(other);
-  } else {
-    const Instant now = settings_.now();
-    Missed& missed = missed_.try_emplace(other, Missed{now, now}).first->second;
-    if (now - missed.last > judged_at_least_every) missed.since = now;  // not looked at since: it may have been back
-    missed.last = now;
-    offer.peer_missed = now - missed.since;
+  const auto silent = question.silent.find(other);
+  if (!offer.peer_member && silent != question.silent.end()) {
+    offer.peer_missed = settings_.now() - std::max(silent->second, status_[other].missed_since);
   }
   if (must_fence(offer) && being_fenced_.insert(other).second) {
     request_fencing(other, "it was to fetch a domain that is offered here, and is dead for Heartbeat, which does not fence it",
                     [this, other](Outcome outcome) {
                       being_fenced_.erase(other);
-                      missed_.erase(other);  // a failed one is tried again
+                      status_[other].missed_since = settings_.now();  // a failed one is tried again after as long
                       if (!outcome.ok()) log_.write(engine::Log::Level::warning, "", other + " can't be fenced: " + outcome.error());
                     });
   }

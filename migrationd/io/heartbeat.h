@@ -70,7 +70,8 @@ class HeartbeatCluster : public ClusterSource {
   struct Status {
     /// Nothing: it is not known, as before the first answer or when Heartbeat does not say.
     std::optional<bool> member;
-    std::optional<std::chrono::steady_clock::time_point> asked;  ///< when it was last asked
+    std::optional<Instant> answered;  ///< when it was last asked
+    Instant missed_since;  ///< when it was last a member, or not asked about
     bool asking = false;
     std::vector<std::function<void()>> waiting;  ///< for the answer
   };
@@ -102,10 +103,6 @@ class HeartbeatCluster : public ClusterSource {
   mutable std::map<NodeName, Status> status_;
   mutable DownMemory down_;
   std::map<NodeName, Instant> fenced_;        ///< when a reset that we asked for was done
-  struct Missed {
-    Instant since, last;
-  };
-  std::map<NodeName, Missed> missed_;         ///< a peer that is to fetch something and is neither member nor linked
   std::set<NodeName> being_fenced_;           ///< for an offer's sake
   std::unique_ptr<boost::asio::steady_timer> timer_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);

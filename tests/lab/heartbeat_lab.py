@@ -40,11 +40,33 @@ def takeover(node):
 
 def all_there(lab):
     """Each node is on, who was fenced, too, a member in the eyes of each, and Heartbeat takes orders again."""
-    def says(node, question):
-        return node.run(f"cl_status {question}", check=False).stdout.strip()
+    wait_until(lambda: all(n.on and says(n, f"nodestatus {other.name}") == "active" for n in lab.nodes for other in lab.nodes),
+               120, "all nodes active for Heartbeat")
+    for node in sorted(lab.nodes, key=takeover_unread):
+        wait_until(lambda: says(node, "rscstatus") == "local" or takeover_unread(node), 120,
+                   lambda: f"{node.name} in no transition, but {says(node, 'rscstatus')}")
+        if takeover_unread(node):
+            send_takeover_again(node)
 
-    wait_until(lambda: all(n.on and says(n, f"nodestatus {other.name}") == "active" and says(n, "rscstatus") == "local"
-                           for n in lab.nodes for other in lab.nodes), 120, "all nodes active for Heartbeat, in no transition")
+
+def says(node, question):
+    return node.run(f"cl_status {question}", check=False).stdout.strip()
+
+
+def takeover_unread(node):
+    """Whether Heartbeat garbled its own message at a take-over, for which it waits for ever then."""
+    lines = node.read("/var/log/ha-log").splitlines()
+    sent = sum("mach_down: nice_failback: foreign resources acquired" in line for line in lines)
+    return sent > sum(" heartbeat: [" in line and line.endswith("mach_down takeover complete.") for line in lines)
+
+
+def send_takeover_again(node):
+    """As migrationd(8) tells to."""
+    print(f"{node.name}: Heartbeat garbled its message of the take-over, which is sent again", flush=True)
+    node.run(". /etc/ha.d/shellfuncs; printf 't=resource\\nrsc_hold=foreign\\ninfo=mach_down\\n' | ha_clustermsg")
+    wait_until(lambda: says(node, "rscstatus") == "all", 60, f"the end of the transition of {node.name}")
+    node.run("/usr/share/heartbeat/hb_standby foreign")
+    wait_until(lambda: says(node, "rscstatus") == "local", 60, f"what is not {node.name}'s own with the other node")
 
 
 def well(lab, node, boot_id):

@@ -48,6 +48,8 @@ struct Node {
     cluster->start([&](const auto&) { known = true; });
     while (!known) loop.run_one();
   }
+  /// No link any more.
+  void silent() { question.silent = {{"hb2", now}}; }
   void shows(const std::string& status) { tests::write_file(scratch / "status", status + "\n"); }
   handoff::Judgement judged() {
     std::optional<handoff::Judgement> judgement;
@@ -86,7 +88,7 @@ TEST_CASE("heartbeat: an offer is taken back when its peer was fenced, and not f
   CHECK(node.judged() == handoff::Judgement::stands);
   // It goes away once more, unfenced.
   node.shows("dead");
-  node.question.silent = {"hb2"};
+  node.silent();
   CHECK(node.judged() == handoff::Judgement::stands);
 }
 
@@ -143,7 +145,7 @@ TEST_CASE("heartbeat: a peer that dies before it fetched what is offered is fenc
   node.shows("dead");
   CHECK(node.judged() == handoff::Judgement::stands);  // it is linked: Heartbeat is not even asked
   later(60);
-  node.question.silent = {"hb2"};
+  node.silent();
   CHECK(node.judged() == handoff::Judgement::stands);
   SUBCASE("it is still missed") {
     later(9);
@@ -162,7 +164,7 @@ TEST_CASE("heartbeat: a peer that dies before it fetched what is offered is fenc
     SUBCASE("for Heartbeat") { node.shows("active"); }
     later(9);
     CHECK(node.judged() == handoff::Judgement::stands);
-    node.question.silent = {"hb2"};
+    node.silent();
     node.shows("dead");
     later(9);
     CHECK(node.judged() == handoff::Judgement::stands);
@@ -170,12 +172,17 @@ TEST_CASE("heartbeat: a peer that dies before it fetched what is offered is fenc
   }
 }
 
-TEST_CASE("heartbeat: that a peer was missed during an offer of long ago does not hasten its fencing in the next") {
+TEST_CASE("heartbeat: that a peer was missed during an earlier offer does not hasten its fencing in the next") {
   Node node("stonith_host * works a\n");
   node.shows("dead");
-  node.question.silent = {"hb2"};
+  node.silent();
   CHECK(node.judged() == handoff::Judgement::stands);
-  node.now = node.now + Milliseconds{7 * 24 * 3600 * 1000};  // that offer was taken back, and nobody asked since
+  // That offer was taken back, and nobody asked since.
+  SUBCASE("seconds ago, and its link was back meanwhile") {
+    node.now = node.now + Milliseconds{11'000};
+    node.silent();
+  }
+  SUBCASE("a week ago, without a link") { node.now = node.now + Milliseconds{7 * 24 * 3600 * 1000}; }
   CHECK(node.judged() == handoff::Judgement::stands);
   CHECK(node.judged() == handoff::Judgement::stands);
   CHECK(node.resets() == "");
