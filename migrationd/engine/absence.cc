@@ -70,9 +70,9 @@ void Engine::prove(DomainRunner& runner, const NodeName& node) {
 }
 
 /// It may be older than a new life of its sender, which can't reach us: of a node that is a member all the same, or one that the
-/// daemon before this one heard.
+/// daemon before this one heard; or it may have been given the domain on the other side of a partition, where they have quorum.
 bool Engine::farewell_is_doubtful(const NodeName& node) const {
-  return old_farewells_.contains(node) || world_.cluster.member(node);
+  return old_farewells_.contains(node) || world_.cluster.member(node) || !world_.cluster.quorate();
 }
 
 /// In its new life only others can have given it the domain, and they must be there to say so.
@@ -147,16 +147,18 @@ void Engine::proven(const DomainUuid& uuid, const NodeName& node, Proof proof) {
   DomainRunner* runner = find(uuid);
   if (runner == nullptr) return;
   if (proof != Proof::farewell) {
-    // Its own is not needed any more; and it can't say any more whether it gave the domain to one that was back since.
+    // Its own is not needed any more, and no other is renewed by its word.
     old_farewells_.erase(node);
     if (farewells_.erase(node) > 0) world_.journal.write_farewells(farewells_);
-    for (const NodeName& other : std::set<NodeName>(farewells_))
-      if (farewell_is_doubtful(other)) runner->feed(event::Unproven{other});
   }
   if (proof == Proof::not_member) {
     assumed_absent_.emplace(node, Assumption{uuid, world_.peers.boot_id(node)});
   }
   runner->feed(event::Proven{node, proof});
+  if (proof == Proof::farewell) return;
+  for (const NodeName& other : std::set<NodeName>(farewells_)) {  // forgotten with this, they may count still
+    if (runner->state().phase == Phase::claim && runner->state().asked.contains(other)) prove(*runner, other);
+  }
 }
 
 /// It is linked again. Nobody could prove it absent and it was taken for dead; it tells whether that was true.
@@ -189,7 +191,7 @@ void Engine::heard_from(const NodeName& node) {
   for (auto& [uuid, runner] : runners_) {
     const auto& answers = runner->state().answers;
     const auto found = answers.find(node);
-    if (found != answers.end() && found->second.kind == handoff::Answer::Kind::proven) {
+    if (found != answers.end() && found->second.by_proof()) {
       runner->feed(event::Unproven{node});
     }
   }

@@ -215,12 +215,15 @@ class ClusterManager {
   virtual bool member(const NodeName& node) const = 0;
   /// The cluster manager of this node runs and is part of a membership.
   virtual bool active_here() const = 0;
+  /// This node is on the side that may start something. Also true where the cluster manager knows no quorum.
+  virtual bool quorate() const { return true; }
   /// Ok: this node's cluster manager runs and goes on to run, so that it can start what is offered to this node.
   /// Error: it does not, is being stopped, has no quorum, or that can't be told. Where there is no cluster manager: ok.
   virtual void staying(Callback<Outcome> done) = 0;
   /// Power fencing of `node` succeeded after `since`, and it was not seen as member since.
   virtual void fenced_since(const NodeName& node, Instant since, Callback<bool> done) = 0;
-  /// Asks the cluster manager to fence `node`; an error when no fencing is configured.
+  /// Asks the cluster manager to fence `node`; an error when no fencing is configured, or for another node without quorum:
+  /// the smaller side of a partition would shoot the larger one.
   virtual void request_fencing(const NodeName& node, const std::string& why, Callback<Outcome> done) = 0;
   /// Whether anything is configured that could fence, also when it just failed; in doubt it is.
   virtual void fencing_configured(Callback<bool> done) = 0;

@@ -187,11 +187,13 @@ void Stepper::on(const event::Wait& e) {
 void Stepper::held_later_than_known(const NodeName& node) {
   if (s_.phase != Phase::claim || s_.invited || !s_.asked.contains(node)) return;
   s_.answers.erase(node);  // a fencing that we know of may be older, too
-  ask_anew();
+  ask_anew(false);
 }
 
-void Stepper::ask_anew() {
-  std::erase_if(s_.answers, [](const auto& answer) { return answer.second.kind != Answer::Kind::proven; });
+void Stepper::ask_anew(bool of_who_left) {
+  std::erase_if(s_.answers, [&](const auto& answer) {
+    return answer.second.kind != Answer::Kind::proven && (of_who_left || answer.second.kind != Answer::Kind::left);
+  });
   next_attempt();
   send_claims();
 }
@@ -205,11 +207,15 @@ void Stepper::next_attempt() {
 void Stepper::on(const event::Proven& e) {
   if ((s_.phase == Phase::claim || s_.phase == Phase::withdrawn) && s_.asked.contains(e.node)) {
     if (s_.given_by == e.node) return;
+    const bool left = e.proof == Proof::farewell;
     const auto known = s_.answers.find(e.node);
-    if (known != s_.answers.end() && known->second.kind == Answer::Kind::proven) return;
-    s_.answers[e.node] = {Answer::Kind::proven, {}};
-    // Before it went down it may have given the domain to one that had told us `gone`.
-    if (s_.phase == Phase::claim && !s_.invited && s_.asked.size() > 1) ask_anew();
+    const bool no_news = known != s_.answers.end() && (known->second.kind == Answer::Kind::proven ||
+                                                       (left && known->second.kind == Answer::Kind::left));
+    if (no_news) return;
+    s_.answers[e.node] = {left ? Answer::Kind::left : Answer::Kind::proven, {}};
+    // Before it went down it may have given the domain to one that had told us `gone`, or, where it did not go down in
+    // order, to one that had left and was back without reaching us: whether that farewell counts still is asked anew, too.
+    if (s_.phase == Phase::claim && !s_.invited && s_.asked.size() > 1) ask_anew(!left);
     if (s_.phase == Phase::claim && s_.invited) withdraw(e.node + " is down");
     return;
   }
@@ -222,7 +228,7 @@ void Stepper::on(const event::Proven& e) {
 
 void Stepper::on(const event::Unproven& e) {
   const auto found = s_.answers.find(e.node);
-  if (found != s_.answers.end() && found->second.kind == Answer::Kind::proven) s_.answers.erase(found);
+  if (found != s_.answers.end() && found->second.by_proof()) s_.answers.erase(found);
 }
 
 void Stepper::on(const event::Executes& e) {
@@ -336,7 +342,7 @@ void Stepper::settle_claim() {
   // Who did not say its epoch itself may have gone on alone, taking back offers that nobody heard of: ours is to be
   // the larger one in any case, or a later change of owner would not be news to it.
   const bool unsaid = std::any_of(s_.answers.begin(), s_.answers.end(),
-                                  [](const auto& answer) { return answer.second.kind == Answer::Kind::proven; });
+                                  [](const auto& answer) { return answer.second.by_proof(); });
   hold(unsaid ? Epoch{s_.epoch.value + epochs_unsaid} : s_.epoch.next(), Due::boot);
 }
 

@@ -66,9 +66,10 @@ enum class Proof { fenced, farewell, not_member };
 
 /// What a node that was asked has said, or was proven of it.
 struct Answer {
-  enum class Kind { gone, released, proven };
+  enum class Kind { gone, released, left, proven };  ///< left: it said farewell
   Kind kind = Kind::gone;
   std::string installation;  ///< gone: of the node that said so
+  bool by_proof() const { return kind == Kind::left || kind == Kind::proven; }
   bool operator==(const Answer&) const = default;
 };
 

@@ -85,7 +85,7 @@ class Stepper {
   void begin_claim(bool invited, std::set<NodeName> asked);
   void withdraw(const std::string& why);
   void next_attempt();
-  void ask_anew();
+  void ask_anew(bool of_who_left);
   void held_later_than_known(const NodeName& node);
   void drop_copy();
   void rejudge_stop();

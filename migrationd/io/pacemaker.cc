@@ -25,6 +25,7 @@ constexpr Milliseconds query_limit{10'000};
 /// Power fencing takes its time: devices with retries and a topology.
 constexpr Milliseconds fencing_limit{120'000};
 constexpr Milliseconds tick_interval{1'000};
+constexpr const char* no_quorum = "this node's side of the cluster has no quorum, and the other may be well";
 
 Clocks clocks_now() {
   timespec wall{};
@@ -171,6 +172,9 @@ bool PacemakerCluster::member(const NodeName& node) const { return view_.connect
 
 bool PacemakerCluster::active_here() const { return view_.connected && view_.controllers.contains(view_.self); }
 
+/// Between two, fencing decides; some have no quorum then, and are told to ignore it (no-quorum-policy).
+bool PacemakerCluster::quorate() const { return others().size() < 2 || (view_.connected && view_.quorate); }
+
 // ---------------------------------------------------------------- the CIB's changes
 
 void PacemakerCluster::watch_cib() {
@@ -260,6 +264,10 @@ void PacemakerCluster::fenced_since(const NodeName& node, Instant since, engine:
 void PacemakerCluster::request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) {
   if (!active_here()) {
     boost::asio::post(loop_, [done] { done(Error{"the cluster manager does not run here"}); });
+    return;
+  }
+  if (node != settings_.self && !quorate()) {
+    boost::asio::post(loop_, [done] { done(Error{no_quorum}); });
     return;
   }
   log_.write(engine::Log::Level::warning, "", "fencing of " + node + " is asked for: " + why);

@@ -6,7 +6,8 @@
 //   I3  nothing healthy is lost, and nothing is booted while there is something healthy;
 //   I4  a start that succeeded means that it runs here;
 //   I5  without further faults or orders, a settled end can be reached from here: no livelock;
-//   I6  and if the domain is healthy, an end with it running, without any deadline.
+//   I6  and if the domain is healthy, an end with it running, without any deadline;
+//   I7  where it runs nowhere any more, starts can make it run again, exactly once.
 // A broken rule is printed with its shortest trace; exit status 1.
 //   explore [--deep] [--only NAME]     NAME may be one of the deep runs in any case
 #include <algorithm>
@@ -69,97 +70,144 @@ class Seen {
   std::vector<std::uint32_t> slots_;
 };
 
-class Run {
- public:
-  explicit Run(const Config& config) : config_(config), room_(config.nodes), moves_(room_, config_) {}
+/// The states that were reached, with the first way to each, and which of them follow each other by themselves.
+struct Graph {
+  Seen seen;
+  std::vector<std::uint32_t> parents;
+  std::vector<std::size_t> first;  ///< of each state's edges; one more at the end
+  std::vector<std::uint32_t> edges;
 
-  bool passes() {
-    const auto begun = std::chrono::steady_clock::now();
-    const bool ok = explore() && ends_well();
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
-    std::printf("%s explore %s%s %u states, %zu moves, %.1f s\n", ok ? "PASS" : "FAIL", config_.name.c_str(),
-                ok ? "" : ": a rule is broken, see above;", seen_.size(), moves_made_, took.count());
-    std::fflush(stdout);
-    return ok;
+  std::pair<std::uint32_t, bool> insert(const World& world, std::uint32_t parent) {
+    const auto found = seen.insert(world);
+    if (found.second) parents.push_back(parent);
+    return found;
   }
-
- private:
-  bool explore() {
-    seen_.insert(moves_.beginning());
-    parents_.push_back(nowhere);
-    for (std::uint32_t i = 0; i < seen_.size(); ++i) {
-      first_.push_back(edges_.size());
-      const World here = seen_[i];
-      for (const Move& move : moves_.from(here, false)) {
-        ++moves_made_;
-        const auto [to, is_new] = seen_.insert(move.to);
-        if (is_new) parents_.push_back(i);
-        if (move.broken != nullptr) return report(i, move.to, move.broken);
-        if (is_new && moves_.broken(move.to) != nullptr) return report(i, move.to, moves_.broken(move.to));
-        if (move.free && to != i) edges_.push_back(to);
-      }
-    }
-    first_.push_back(edges_.size());
-    return true;
-  }
-
-  /// I5 and I6: backwards from the good ends along the moves that happen by themselves.
-  bool ends_well() {
-    std::vector<std::size_t> into(seen_.size() + 1, 0);
-    for (const std::uint32_t to : edges_) ++into[to + 1];
-    for (std::uint32_t i = 0; i < seen_.size(); ++i) into[i + 1] += into[i];
-    std::vector<std::uint32_t> back(edges_.size());
+  /// For each state whether one that is `good` can be reached from it through states that `counts`.
+  template <typename Good, typename Counts>
+  std::vector<bool> reaching(Good good, Counts counts) const {
+    std::vector<std::size_t> into(seen.size() + 1, 0);
+    for (const std::uint32_t to : edges) ++into[to + 1];
+    for (std::uint32_t i = 0; i < seen.size(); ++i) into[i + 1] += into[i];
+    std::vector<std::uint32_t> back(edges.size());
     std::vector<std::size_t> fill(into.begin(), into.end() - 1);
-    for (std::uint32_t i = 0; i < seen_.size(); ++i) {
-      for (std::size_t e = first_[i]; e < first_[i + 1]; ++e) back[fill[edges_[e]]++] = i;
-    }
-    return reaches(into, back, false) && reaches(into, back, true);
-  }
-
-  bool reaches(const std::vector<std::size_t>& into, const std::vector<std::uint32_t>& back, bool healthy) {
-    std::vector<bool> good(seen_.size());
+    std::vector<bool> reaches(seen.size());
     std::vector<std::uint32_t> todo;
-    for (std::uint32_t i = 0; i < seen_.size(); ++i) {
-      const World& world = seen_[i];
-      const bool end = healthy ? world.life == Life::healthy && moves_.settled_running(world)
-                               : moves_.settled_running(world) || moves_.settled_absent(world);
-      if (end) {
-        good[i] = true;
-        todo.push_back(i);
-      }
+    for (std::uint32_t i = 0; i < seen.size(); ++i) {
+      for (std::size_t e = first[i]; e < first[i + 1]; ++e) back[fill[edges[e]]++] = i;
+      if (!good(seen[i])) continue;
+      reaches[i] = true;
+      todo.push_back(i);
     }
     while (!todo.empty()) {
       const std::uint32_t i = todo.back();
       todo.pop_back();
       for (std::size_t e = into[i]; e < into[i + 1]; ++e) {
         const std::uint32_t from = back[e];
-        if (good[from] || (healthy && seen_[from].life != Life::healthy)) continue;
-        good[from] = true;
+        if (reaches[from] || !counts(seen[from])) continue;
+        reaches[from] = true;
         todo.push_back(from);
       }
     }
-    for (std::uint32_t i = 0; i < seen_.size(); ++i) {
-      if (good[i] || (healthy && seen_[i].life != Life::healthy)) continue;
-      std::printf("broken: %s\n", healthy ? "I6: a healthy domain can only be ended from here"
-                                          : "I5: no settled end can be reached from here");
-      trace(i);
+    return reaches;
+  }
+};
+
+class Run {
+ public:
+  explicit Run(const Config& config) : config_(config), room_(config.nodes), moves_(room_, config_) {}
+
+  bool passes() {
+    const auto begun = std::chrono::steady_clock::now();
+    const bool ok = explore() && ends_well() && starts_again();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+    std::printf("%s explore %s%s %u states, %zu moves, %u more after what was lost, %.1f s\n", ok ? "PASS" : "FAIL",
+                config_.name.c_str(), ok ? "" : ": a rule is broken, see above;", all_.seen.size(), moves_made_, again_.seen.size(),
+                took.count());
+    std::fflush(stdout);
+    return ok;
+  }
+
+ private:
+  bool explore() {
+    all_.insert(moves_.beginning(), nowhere);
+    for (std::uint32_t i = 0; i < all_.seen.size(); ++i) {
+      all_.first.push_back(all_.edges.size());
+      const World here = all_.seen[i];
+      for (const Move& move : moves_.from(here, false)) {
+        if (!take(all_, i, move)) return false;
+      }
+    }
+    all_.first.push_back(all_.edges.size());
+    return true;
+  }
+
+  bool take(Graph& graph, std::uint32_t from, const Move& move) {
+    ++moves_made_;
+    const auto [to, is_new] = graph.insert(move.to, from);
+    const char* const broken = move.broken != nullptr || !is_new ? move.broken : moves_.broken(move.to);
+    if (broken != nullptr) {
+      std::printf("broken: %s\n", broken);
+      trace(graph, from);
+      step_text(graph.seen[from], move.to);
+      return false;
+    }
+    if ((move.free || &graph == &again_) && to != from) graph.edges.push_back(to);
+    return true;
+  }
+
+  /// I5 and I6.
+  bool ends_well() {
+    const auto any = [](const World&) { return true; };
+    const auto healthy = [](const World& world) { return world.life == Life::healthy; };
+    const auto settled = [this](const World& world) { return moves_.settled_running(world) || moves_.settled_absent(world); };
+    const auto running = [&](const World& world) { return healthy(world) && moves_.settled_running(world); };
+    return all_reach(all_, all_.reaching(settled, any), any, "I5: no settled end can be reached from here") &&
+           all_reach(all_, all_.reaching(running, healthy), healthy, "I6: a healthy domain can only be ended from here");
+  }
+
+  /// I7. Wherever it came to run nowhere, the cluster manager asks one of the nodes to start it; where that comes to
+  /// nothing it may ask again, from an end like those that were begun from.
+  bool starts_again() {
+    for (std::uint32_t i = 0; i < all_.seen.size(); ++i) {
+      World world = all_.seen[i];
+      if (!moves_.settled_absent(world)) continue;
+      std::fill(std::begin(world.left), std::end(world.left), std::uint8_t{0});
+      world.budget(Budget::start) = 1;
+      again_.insert(world, nowhere);
+    }
+    for (std::uint32_t i = 0; i < again_.seen.size(); ++i) {
+      again_.first.push_back(again_.edges.size());
+      const World here = again_.seen[i];
+      for (const Move& move : moves_.from(here, false)) {
+        if (!take(again_, i, move)) return false;
+      }
+    }
+    again_.first.push_back(again_.edges.size());
+    const auto any = [](const World&) { return true; };
+    const auto asked = [](const World& world) { return world.budget(Budget::start) == 0; };
+    const auto begun = [&](const World& world) { return !asked(world) && moves_.settled_absent(world); };
+    const auto running = [this](const World& world) { return moves_.settled_running(world); };
+    const auto settled = [&](const World& world) { return running(world) || (asked(world) && moves_.settled_absent(world)); };
+    return all_reach(again_, again_.reaching(running, any), begun, "I7: it runs nowhere, and no start can make it run again") &&
+           all_reach(again_, again_.reaching(settled, any), any, "I5: no settled end can be reached from here after another start");
+  }
+
+  template <typename Which>
+  bool all_reach(const Graph& graph, const std::vector<bool>& reaches, Which which, const char* rule) {
+    for (std::uint32_t i = 0; i < graph.seen.size(); ++i) {
+      if (reaches[i] || !which(graph.seen[i])) continue;
+      std::printf("broken: %s\n", rule);
+      trace(graph, i);
       return false;
     }
     return true;
   }
 
-  bool report(std::uint32_t from, const World& to, const char* what) {
-    std::printf("broken: %s\n", what);
-    trace(from);
-    step_text(seen_[from], to);
-    return false;
-  }
-
-  void trace(std::uint32_t to) {
+  void trace(const Graph& graph, std::uint32_t to) {
     std::vector<std::uint32_t> way;
-    for (std::uint32_t i = to; i != nowhere; i = parents_[i]) way.push_back(i);
-    std::printf("    %s\n", moves_.text(seen_[way.back()]).c_str());
-    for (std::size_t k = way.size() - 1; k-- > 0;) step_text(seen_[way[k + 1]], seen_[way[k]]);
+    for (std::uint32_t i = to; i != nowhere; i = graph.parents[i]) way.push_back(i);
+    std::printf("    %s\n", moves_.text(graph.seen[way.back()]).c_str());
+    for (std::size_t k = way.size() - 1; k-- > 0;) step_text(graph.seen[way[k + 1]], graph.seen[way[k]]);
   }
 
   void step_text(const World& from, const World& to) {
@@ -173,10 +221,8 @@ class Run {
   Config config_;
   Room room_;
   Moves moves_;
-  Seen seen_;
-  std::vector<std::uint32_t> parents_;
-  std::vector<std::size_t> first_;
-  std::vector<std::uint32_t> edges_;
+  Graph all_;    ///< with the faults and orders of config_
+  Graph again_;  ///< without any but starts, from where it runs nowhere
   std::size_t moves_made_ = 0;
 };
 
@@ -219,9 +265,11 @@ std::vector<Config> configurations(bool deep) {
       run("three-full", 3, 1, held_by_first).with(start, 1 + more).with(kill, more).with(stop, 1).narrowed().full_disk(1),
       run("two-ahead", 2, 2, ahead_at_last).with(start, 1 + more).with(stop, 1).with(crash, 1),
       run("three-offer", 3, 2, held_by_first).with(start, 1).with(stop, 1),
+      run("three-farewell", 3, 1, held_by_first).with(start, 1).with(farewell, 1).with(crash, 1).narrowed(),
   };
   if (deep) {
     all.push_back(run("three-ahead", 3, 1, ahead_at_last).with(start, 2).narrowed());
+    all.push_back(run("three-left", 3, 1, last_has_left).with(start, 2).with(crash, 1).narrowed());
     all.push_back(run("three-full-kill", 3, 1, held_by_first).with(start, 2).with(kill, 1).narrowed().full_disk(1));
     all.push_back(run("three-full-crash", 3, 1, held_by_first).with(start, 2).with(crash, 1).narrowed().full_disk(1));
     all.push_back(run("three-claims-crash", 3, 1, held_by_first).with(start, 2).with(crash, 1).narrowed());

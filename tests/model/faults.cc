@@ -280,8 +280,7 @@ void Moves::job() {
     copies.to.node[job.to].instance = Instance::incoming;
     set(copies.to, job.to, left_migrated, false);
     copies.to.job.stage = JobStage::copying;
-    Node& source = copies.to.node[job.from];  // who answers a job was seen
-    source.proofs = static_cast<std::uint8_t>(source.proofs & ~(1u << job.to));
+    copies.to.heard(job.from, job.to);  // who answers a job was seen
     changed(copies, job.to);
     add(std::move(copies));
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A daemon is fed an event, its record is written, its actions are carried out; and what feeds it in an
-// ordinary life. What goes wrong is in faults.cc, the rules in rules.cc.
+// ordinary life. What proves nodes absent is in proofs.cc, what goes wrong in faults.cc, the rules in rules.cc.
 #include "tests/model/moves.h"
 
 #include <algorithm>
@@ -45,6 +45,11 @@ World Moves::beginning() {
       s.noted = {Room::name(n), "of " + Room::name(n), s.epoch};
     }
     w.node[n].memory = w.node[n].disk = room_.number(s);
+    if (config_.beginning == Beginning::last_has_left && n != last) w.node[n].farewells = static_cast<std::uint8_t>(1u << last);
+  }
+  if (config_.beginning == Beginning::last_has_left) {
+    w.node[last].flags = node_up;
+    w.cuts = static_cast<std::uint8_t>(1u << (last + last - 1 - 1));
   }
   return w;
 }
@@ -289,16 +294,6 @@ void Moves::work(int n) {
   }
 }
 
-void Moves::proofs(int n) {
-  for (int m = 0; m < config_.nodes; ++m) {
-    if ((world_.node[n].proofs >> m & 1) == 0) continue;
-    if (world_.is(m, daemon_up) && !world_.cut(n, m)) continue;  // a link comes up at once
-    const EventKey key{Kind::proven_fenced, static_cast<std::uint16_t>(m)};
-    const StepResult& result = room_.step(n, world_.node[n].incarnation, world_.node[n].memory, here(world_, n), key, false);
-    if (result.next != world_.node[n].memory) add(feed(begin(true, "hears of the proof for", n, m), n, key));
-  }
-}
-
 void Moves::messages() {
   for (int i = 0; i < config_.messages && world_.messages[i] != 0; ++i) {
     const std::uint16_t number = world_.messages[i];
@@ -319,13 +314,11 @@ void Moves::messages() {
       }
       if (m.say == Say::farewell) {
         Node& to = move.to.node[m.to];
-        to.proofs = static_cast<std::uint8_t>(to.proofs | 1u << m.from);
+        to.farewells = static_cast<std::uint8_t>(to.farewells | 1u << m.from);
         forget_messages(move.to, m.from, m.to);
       }
       if (m.say == Say::gone && !m.noted.node.empty() && memory(move.to, m.to).noted.epoch < m.noted.epoch) {
-        const auto holder = static_cast<std::uint8_t>(~(1u << Room::index(m.noted.node)));
-        Node& to = move.to.node[m.to];
-        to.proofs = static_cast<std::uint8_t>(to.proofs & holder);
+        move.to.heard(m.to, Room::index(m.noted.node));
       }
       const Phase phase = memory(move.to, m.to).phase;
       add(feed(move, m.to, {Kind::message, number}));
@@ -334,30 +327,6 @@ void Moves::messages() {
         if (texts_) move.text += " (not claimable)";
         add(feed(move, m.to, {Kind::message_not_claimable, number}));
       }
-    }
-  }
-}
-
-void Moves::links() {
-  for (int a = 0; a < config_.nodes; ++a) {
-    for (int b = a + 1; b < config_.nodes; ++b) {
-      if (!world_.is(a, daemon_up) || !world_.is(b, daemon_up) || world_.cut(a, b) || world_.linked(a, b)) continue;
-      Moving moving{begin(true, "a link comes up to", a, b)};
-      for (const auto& [n, other] : {std::pair{a, b}, std::pair{b, a}}) {
-        Moving next;
-        for (Move& move : moving) {
-          Node& node = move.to.node[n];
-          const bool proven = (node.proofs >> other & 1) != 0;
-          node.proofs = static_cast<std::uint8_t>(node.proofs & ~(1u << other));
-          if (!proven || !move.to.is(n, daemon_up)) {
-            next.push_back(std::move(move));
-            continue;
-          }
-          for (Move& fed : feed(move, n, {Kind::unproven, static_cast<std::uint16_t>(other)})) next.push_back(std::move(fed));
-        }
-        moving = std::move(next);
-      }
-      add(std::move(moving));
     }
   }
 }

@@ -62,8 +62,12 @@ class Moves {
   void orders(int n);
   void work(int n);
   void messages();
+
+  // what proves nodes absent (proofs.cc)
   void links();
   void proofs(int n);
+  unsigned members(int n) const;
+  bool farewell_counts(int n, int m) const;
 
   // what goes wrong, and jobs (faults.cc)
   void node_down(int n);

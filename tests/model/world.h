@@ -56,9 +56,9 @@ struct Node {
   Instance instance = Instance::none;
   std::uint8_t flags = node_up | daemon_up;
   std::uint8_t incarnation = 1;
-  std::uint8_t proofs = 0;   ///< bit m: node m was fenced or said farewell, and no link came up since
+  std::uint8_t proofs = 0;   ///< bit m: node m was fenced, and no link came up since
+  std::uint8_t farewells = 0;  ///< bit m: node m said farewell, and no link came up since
   std::uint8_t waiter = 0;   ///< the packed attempt whose job's end the daemon waits for; 0: none
-  std::uint8_t spare = 0;
 };
 
 enum class JobStage : std::uint8_t { none, ordered, copying, switched };
@@ -97,7 +97,14 @@ struct World {
   bool cut(int a, int b) const { return (cuts >> (a + b - 1) & 1) != 0; }
   /// Both daemons are linked: each has heard the other since any proof of its absence.
   bool linked(int a, int b) const {
-    return is(a, daemon_up) && is(b, daemon_up) && !cut(a, b) && (node[a].proofs >> b & 1) == 0 && (node[b].proofs >> a & 1) == 0;
+    return is(a, daemon_up) && is(b, daemon_up) && !cut(a, b) && !absent_for(a, b) && !absent_for(b, a);
+  }
+  /// a has heard nothing of b since b was fenced or left.
+  bool absent_for(int a, int b) const { return ((node[a].proofs | node[a].farewells) >> b & 1) != 0; }
+  /// a hears b again, or of it.
+  void heard(int a, int b) {
+    node[a].proofs = static_cast<std::uint8_t>(node[a].proofs & ~(1u << b));
+    node[a].farewells = static_cast<std::uint8_t>(node[a].farewells & ~(1u << b));
   }
   std::uint8_t& budget(Budget b) { return left[static_cast<int>(b)]; }
   std::uint8_t budget(Budget b) const { return left[static_cast<int>(b)]; }
@@ -107,7 +114,8 @@ static_assert(sizeof(Node) == 20 && sizeof(World) == 60 + 16 + 3 + 1 + 1 + budge
 /// How the world begins.
 /// ahead_at_last: held by the first, and the last knows a larger epoch, of its own: it held the domain before it was
 /// fenced, changed hands with itself (took back offers) while it was cut off, and nobody was told.
-enum class Beginning { nothing, held_by_first, by_hand_at_last, ahead_at_last };
+/// last_has_left: held by the first; the last said farewell to all, and comes back cut off from the one between.
+enum class Beginning { nothing, held_by_first, by_hand_at_last, ahead_at_last, last_has_left };
 
 /// One run of the explorer.
 struct Config {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The mutants: name, file, the sed script that breaks one rule, and the tests that must notice. A unit test is
-# named by a part of its name; a run of the explorer with the rules (I1 to I6) any of which it may find broken.
+# named by a part of its name; a run of the explorer with the rules (I1 to I7) any of which it may find broken.
 
 all_mutants() {
   # The offer is not on disk before the stop succeeds.
@@ -71,6 +71,12 @@ all_mutants() {
   $1 old-gone-counts migrationd/handoff/claimer.cc \
     '/void Stepper::held_later_than_known/,/^}/s/if (s_.phase != Phase::claim.*/return;/' \
     'unit handoff destination: gone of a node that was given it meanwhile*' 'explore three-two-claims I1|I3'
+  $1 farewell-outlives-a-fencing migrationd/handoff/claimer.cc \
+    's/ask_anew(!left);/ask_anew(false);/' \
+    'unit handoff destination: a farewell is looked at anew after a fencing*' 'explore three-left I1|I3'
+  $1 boots-once-only migrationd/handoff/claimer.cc \
+    's/if (silent.empty()) return true;/if (silent.empty() \&\& s_.epoch.value == 0) return true;/' \
+    'unit handoff destination: who boots without*' 'explore two-claims-crash I7'
   $1 boot-not-waited-for migrationd/handoff/handoff.cc \
     's/if (nothing_here() && s_.due != Due::boot) ended();/if (nothing_here()) ended();/' \
     'unit handoff rules: a real stop during a boot*'

@@ -123,6 +123,11 @@ std::set<NodeName> Daemon::others() const {
 }
 bool Daemon::member(const NodeName& other) const { return sim.cluster.member(node.name, other); }
 bool Daemon::active_here() const { return sim.cluster.active(node.name); }
+bool Daemon::quorate() const {
+  const std::set<NodeName> all = others();
+  const auto seen = std::count_if(all.begin(), all.end(), [this](const NodeName& other) { return member(other); });
+  return all.size() < 2 || (static_cast<std::size_t>(seen) + 1) * 2 > all.size() + 1;
+}
 
 void Daemon::staying(engine::Callback<Outcome> done) {
   sim.to_daemon(0, self(), [this, done] {
@@ -162,6 +167,10 @@ void Daemon::fenced_since(const NodeName& other, Instant since, engine::Callback
 }
 
 void Daemon::request_fencing(const NodeName& other, const std::string& why, engine::Callback<Outcome> done) {
+  if (other != node.name && !quorate()) {
+    sim.to_daemon(0, self(), [done] { done(Error{"this node has no quorum"}); });
+    return;
+  }
   sim.log(node.name, "asks for fencing of " + other + ": " + why);
   sim.cluster.fence(other, node.name, [this, ref = self(), done](Outcome outcome) {
     sim.to_daemon(1, ref, [done, outcome] { done(outcome); });

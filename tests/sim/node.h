@@ -59,6 +59,7 @@ struct Daemon : engine::Clock,
   std::set<NodeName> others() const override;
   bool member(const NodeName& node) const override;
   bool active_here() const override;
+  bool quorate() const override;
   void staying(engine::Callback<Outcome> done) override;
   void fenced_since(const NodeName& node, Instant since, engine::Callback<bool> done) override;
   void request_fencing(const NodeName& node, const std::string& why, engine::Callback<Outcome> done) override;

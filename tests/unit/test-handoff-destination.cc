@@ -175,6 +175,25 @@ TEST_CASE("handoff destination: a fencing from before the node's last holding pr
   CHECK_FALSE(find<action::Boot>(told));
 }
 
+TEST_CASE("handoff destination: a farewell is looked at anew after a fencing: who was fenced may have given it to who was back") {
+  const Step left = step(cluster(), claim(), at(Here::absent), event::Proven{"n3", Proof::farewell});
+  const Step fenced = step(cluster(), left.next, at(Here::absent), event::Proven{"n2", Proof::fenced});
+  CHECK(fenced.next.phase == Phase::claim);
+  CHECK_FALSE(find<action::Boot>(fenced));
+  SUBCASE("it counts still") {
+    const Step again = step(cluster(), fenced.next, at(Here::absent), event::Proven{"n3", Proof::farewell});
+    CHECK(find<action::Boot>(again));
+  }
+  SUBCASE("told once more of the fencing") {
+    CHECK_FALSE(find<action::Boot>(step(cluster(), fenced.next, at(Here::absent), event::Proven{"n2", Proof::fenced})));
+  }
+}
+
+TEST_CASE("handoff destination: one farewell does not undo another") {
+  const Step one = step(cluster(), claim(), at(Here::absent), event::Proven{"n3", Proof::farewell});
+  CHECK(find<action::Boot>(step(cluster(), one.next, at(Here::absent), event::Proven{"n2", Proof::farewell})));
+}
+
 TEST_CASE("handoff destination: gone of a node that was given it meanwhile does not count") {
   const Step from_3 = step(cluster(), claim(), at(Here::absent), event::Gone{"n3", {4, 1}, {7}, "i3", {}});
   const event::Gone given_away{"n2", {4, 1}, {9}, "i2", {"n3", "", {9}}};  // n2 gave it to n3 after n3 said gone
