@@ -61,9 +61,11 @@ Result<ClusterChoice> choose_cluster(boost::asio::io_context& loop, const Config
                                : std::string("cluster = none needs the nodes: node = NAME ADDRESS, a line for each")};
       }
       auto others = config.nodes;
-      std::vector<std::string> own;
-      if (auto found = others.extract(self); !found.empty()) own = std::move(found.mapped());
-      choice.source = std::make_unique<ConfiguredNodes>(loop, std::move(others), std::move(own));
+      auto own = others.extract(self);
+      if (own.empty()) {  // it would take its own line for another node's, and that node would never speak
+        return Error{"none of the node lines is for this node, \"" + self + "\": add one, or say with node_name which of them it is"};
+      }
+      choice.source = std::make_unique<ConfiguredNodes>(loop, std::move(others), std::move(own.mapped()));
       break;
     }
   }

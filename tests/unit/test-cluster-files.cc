@@ -90,6 +90,21 @@ TEST_CASE("cluster files: under Heartbeat this node's own name is in lower case 
   CHECK(choose_cluster(loop, config, "HB1", log).value().self == "HB1");
 }
 
+TEST_CASE("cluster files: without a cluster manager this node must be one of the configured ones") {
+  boost::asio::io_context loop;
+  LogSink log({});
+  Config config;
+  config.cluster = ClusterKind::none;
+  config.nodes = {{"alpha", {"192.0.2.1"}}, {"beta", {"192.0.2.2"}}};
+  const auto chosen = choose_cluster(loop, config, "alpha", log);
+  REQUIRE(chosen.ok());
+  CHECK(chosen.value().source->others() == std::set<NodeName>{"beta"});
+  CHECK(chosen.value().source->own_addresses() == std::vector<std::string>{"192.0.2.1"});
+  const auto misnamed = choose_cluster(loop, config, "alpha.example.org", log);
+  REQUIRE_FALSE(misnamed.ok());
+  CHECK(misnamed.error().find("none of the node lines is for this node, \"alpha.example.org\"") == 0);
+}
+
 TEST_CASE("cluster files: only a successful power fencing counts, and when it was") {
   const std::string history =
       "<pacemaker-result api-version=\"2.25\"><fence_history target=\"node2\">"

@@ -11,6 +11,7 @@
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <cstdio>
 #include <deque>
 
 #include "migrationd/io/tls-psk.h"
@@ -133,6 +134,25 @@ TEST_CASE("link-strangers: garbage, a plain request and a cut handshake cost onl
       half(town.loop, town.a, cut, true), nothing(town.loop, town.a, "", true), frame(town.loop, town.a, wire::frame("{}"));
   REQUIRE(town.until([&] { return garbage.closed && web.closed && half.closed && nothing.closed && frame.closed; }));
   CHECK(town.a.log.has("was refused"));
+  town.still_talks();
+}
+
+TEST_CASE("link-strangers: an older TLS than 1.3 is refused, also with a pre-shared key") {
+  Town town;
+  town.start();
+  asio::ssl::context context(asio::ssl::context::tlsv12_client);
+  SSL_CTX_set_cipher_list(context.native_handle(), "PSK");
+  SSL_CTX_set_psk_client_callback(context.native_handle(), [](SSL*, const char*, char* name, unsigned room, unsigned char*, unsigned) {
+    std::snprintf(name, room, "mallory");
+    return 16u;
+  });
+  asio::ssl::stream<tcp::socket> stream(town.loop, context);
+  stream.next_layer().connect(endpoint_of(town.a));
+  error_code refused;
+  stream.async_handshake(asio::ssl::stream_base::client, [&](const error_code& code) { refused = code; });
+  REQUIRE(town.until([&] { return bool(refused); }));
+  CHECK(refused.message().find("protocol version") != std::string::npos);
+  CHECK(town.until([&] { return town.a.log.has("was refused"); }));
   town.still_talks();
 }
 
