@@ -75,12 +75,14 @@ bool Engine::farewell_is_doubtful(const NodeName& node) const {
   return old_farewells_.contains(node) || world_.cluster.member(node) || !world_.cluster.quorate();
 }
 
-/// In its new life only others can have given it the domain, and they must be there to say so.
+/// In its new life only others can have given it the domain, and they must be there to say so: those that are members in any
+/// case, as their daemons come back; and all, where it is doubtful.
 bool Engine::farewell_counts(const DomainRunner& runner, const NodeName& node) const {
   if (!farewells_.contains(node)) return false;
   const std::set<NodeName>& asked = runner.state().asked;
-  return !farewell_is_doubtful(node) || std::all_of(asked.begin(), asked.end(), [&](const NodeName& other) {
-    return other == node || world_.peers.linked(other);
+  const bool doubtful = farewell_is_doubtful(node);
+  return std::all_of(asked.begin(), asked.end(), [&](const NodeName& other) {
+    return other == node || world_.peers.linked(other) || (!doubtful && !world_.cluster.member(other));
   });
 }
 

@@ -44,11 +44,16 @@ World Moves::beginning() {
       s.epoch = Epoch{4};
       s.noted = {Room::name(n), "of " + Room::name(n), s.epoch};
     }
+    if (config_.beginning == Beginning::last_was_back && n != last - 1) {
+      s.epoch = Epoch{2};
+      s.noted = {Room::name(last), "", s.epoch};
+      s.phase = n == last ? Phase::held : Phase::gone;
+    }
     w.node[n].memory = w.node[n].disk = room_.number(s);
-    if (config_.beginning == Beginning::last_has_left && n != last) w.node[n].farewells = static_cast<std::uint8_t>(1u << last);
   }
-  if (config_.beginning == Beginning::last_has_left) {
-    w.node[last].flags = node_up;
+  if (config_.beginning == Beginning::last_was_back) {
+    std::swap(w.node[0].instance, w.node[last].instance);
+    w.node[last - 1].farewells = static_cast<std::uint8_t>(1u << last);
     w.cuts = static_cast<std::uint8_t>(1u << (last + last - 1 - 1));
   }
   return w;

@@ -23,9 +23,10 @@ unsigned Moves::members(int n) const {
 bool Moves::farewell_counts(int n, int m) const {
   const unsigned seen = members(n);
   const bool quorate = config_.nodes == 2 || std::popcount(seen) * 2 > config_.nodes;
-  if ((seen >> m & 1) == 0 && quorate) return true;
+  const bool doubtful = (seen >> m & 1) != 0 || !quorate;
   for (int other = 0; other < config_.nodes; ++other) {
-    if (other != n && other != m && !world_.linked(n, other)) return false;
+    const bool can_not_say = other != n && other != m && !world_.linked(n, other);
+    if (can_not_say && (doubtful || (seen >> other & 1) != 0)) return false;
   }
   return true;
 }

@@ -114,8 +114,8 @@ static_assert(sizeof(Node) == 20 && sizeof(World) == 60 + 16 + 3 + 1 + 1 + budge
 /// How the world begins.
 /// ahead_at_last: held by the first, and the last knows a larger epoch, of its own: it held the domain before it was
 /// fenced, changed hands with itself (took back offers) while it was cut off, and nobody was told.
-/// last_has_left: held by the first; the last said farewell to all, and comes back cut off from the one between.
-enum class Beginning { nothing, held_by_first, by_hand_at_last, ahead_at_last, last_has_left };
+/// last_was_back: the last said farewell, is back, cut off from the one between, and was given the domain by the first.
+enum class Beginning { nothing, held_by_first, by_hand_at_last, ahead_at_last, last_was_back };
 
 /// One run of the explorer.
 struct Config {
