@@ -54,6 +54,8 @@ void Engine::prove(DomainRunner& runner, const NodeName& node) {
       proven(uuid, node, Proof::fenced);
       return;
     }
+    const DomainRunner* asking = find(uuid);
+    if (asking == nullptr || word_to_come(*asking, node)) return;
     if (wanted && fencing_asked_.insert(node).second) {
       world_.cluster.request_fencing(
           node, "its daemon does not answer, and a domain can't be started without proof that it does not run there",
@@ -83,6 +85,15 @@ bool Engine::farewell_counts(const DomainRunner& runner, const NodeName& node) c
   const bool doubtful = farewell_is_doubtful(node);
   return std::all_of(asked.begin(), asked.end(), [&](const NodeName& other) {
     return other == node || world_.peers.linked(other) || (!doubtful && !world_.cluster.member(other));
+  });
+}
+
+/// It left in order, and whether that still holds is known to a member whose daemon is down, as while it is restarted: who left is
+/// not fenced for that, which would switch it on.
+bool Engine::word_to_come(const DomainRunner& runner, const NodeName& node) const {
+  const std::set<NodeName>& asked = runner.state().asked;
+  return farewells_.contains(node) && std::any_of(asked.begin(), asked.end(), [&](const NodeName& other) {
+    return other != node && !world_.peers.linked(other) && world_.cluster.member(other);
   });
 }
 
@@ -149,7 +160,7 @@ void Engine::proven(const DomainUuid& uuid, const NodeName& node, Proof proof) {
   DomainRunner* runner = find(uuid);
   if (runner == nullptr) return;
   if (proof != Proof::farewell) {
-    // Its own is not needed any more, and no other is renewed by its word.
+    // Not needed any more. The others' are looked at anew: it can't say any more whom it gave the domain to.
     old_farewells_.erase(node);
     if (farewells_.erase(node) > 0) world_.journal.write_farewells(farewells_);
   }

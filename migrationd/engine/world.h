@@ -215,7 +215,7 @@ class ClusterManager {
   virtual bool member(const NodeName& node) const = 0;
   /// The cluster manager of this node runs and is part of a membership.
   virtual bool active_here() const = 0;
-  /// This node is on the side that may start something. Also true where the cluster manager knows no quorum.
+  /// This node is on the larger side of any partition. Also true where the cluster manager knows no quorum, or with one other node.
   virtual bool quorate() const { return true; }
   /// Ok: this node's cluster manager runs and goes on to run, so that it can start what is offered to this node.
   /// Error: it does not, is being stopped, has no quorum, or that can't be told. Where there is no cluster manager: ok.

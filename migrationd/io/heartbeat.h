@@ -70,8 +70,8 @@ class HeartbeatCluster : public ClusterSource {
   struct Status {
     /// Nothing: it is not known, as before the first answer or when Heartbeat does not say.
     std::optional<bool> member;
-    std::optional<Instant> answered;  ///< when it was last asked
-    Instant missed_since;  ///< when it was last a member, or not asked about
+    std::optional<Instant> answered;  ///< when Heartbeat last answered
+    Instant missed_since;  ///< while it is no member: since when all answers, none long after another, say so
     bool asking = false;
     std::vector<std::function<void()>> waiting;  ///< for the answer
   };

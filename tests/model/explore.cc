@@ -7,7 +7,7 @@
 //   I4  a start that succeeded means that it runs here;
 //   I5  without further faults or orders, a settled end can be reached from here: no livelock;
 //   I6  and if the domain is healthy, an end with it running, without any deadline;
-//   I7  where it runs nowhere any more, starts can make it run again, exactly once.
+//   I7  where it runs nowhere any more and all nodes are up again, a start can make it run again, exactly once.
 // A broken rule is printed with its shortest trace; exit status 1.
 //   explore [--deep] [--only NAME]     NAME may be one of the deep runs in any case
 #include <algorithm>
