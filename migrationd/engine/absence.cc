@@ -55,7 +55,9 @@ void Engine::prove(DomainRunner& runner, const NodeName& node) {
       return;
     }
     const DomainRunner* asking = find(uuid);
-    if (asking == nullptr || word_to_come(*asking, node)) return;
+    if (asking == nullptr) return;
+    // A member whose daemon is restarted may know whether that it left in order still holds; to fence it would switch it on.
+    if (farewells_.contains(node) && another_is_silent(*asking, node, false)) return;
     if (wanted && fencing_asked_.insert(node).second) {
       world_.cluster.request_fencing(
           node, "its daemon does not answer, and a domain can't be started without proof that it does not run there",
@@ -80,20 +82,14 @@ bool Engine::farewell_is_doubtful(const NodeName& node) const {
 /// In its new life only others can have given it the domain, and they must be there to say so: those that are members in any
 /// case, as their daemons come back; and all, where it is doubtful.
 bool Engine::farewell_counts(const DomainRunner& runner, const NodeName& node) const {
-  if (!farewells_.contains(node)) return false;
-  const std::set<NodeName>& asked = runner.state().asked;
-  const bool doubtful = farewell_is_doubtful(node);
-  return std::all_of(asked.begin(), asked.end(), [&](const NodeName& other) {
-    return other == node || world_.peers.linked(other) || (!doubtful && !world_.cluster.member(other));
-  });
+  return farewells_.contains(node) && !another_is_silent(runner, node, farewell_is_doubtful(node));
 }
 
-/// It left in order, and whether that still holds is known to a member whose daemon is down, as while it is restarted: who left is
-/// not fenced for that, which would switch it on.
-bool Engine::word_to_come(const DomainRunner& runner, const NodeName& node) const {
+/// Whether one that was asked, other than `node`, is not linked: a member, whose daemon may come back, or anybody at all.
+bool Engine::another_is_silent(const DomainRunner& runner, const NodeName& node, bool anybody) const {
   const std::set<NodeName>& asked = runner.state().asked;
-  return farewells_.contains(node) && std::any_of(asked.begin(), asked.end(), [&](const NodeName& other) {
-    return other != node && !world_.peers.linked(other) && world_.cluster.member(other);
+  return std::any_of(asked.begin(), asked.end(), [&](const NodeName& other) {
+    return other != node && !world_.peers.linked(other) && (anybody || world_.cluster.member(other));
   });
 }
 

@@ -162,7 +162,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   bool held_beyond_membership(const DomainUuid& uuid) const;
   bool farewell_is_doubtful(const NodeName& node) const;
   bool farewell_counts(const DomainRunner& runner, const NodeName& node) const;
-  bool word_to_come(const DomainRunner& runner, const NodeName& node) const;
+  bool another_is_silent(const DomainRunner& runner, const NodeName& node, bool anybody) const;
   void prove(DomainRunner& runner, const NodeName& node);
   void assume_absent(const DomainUuid& uuid, const NodeName& node);
   void ask_fencing_again(const NodeName& node, Milliseconds after);

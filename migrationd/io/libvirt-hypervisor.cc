@@ -2,7 +2,6 @@
 // See libvirt-hypervisor.h. Here: the connection, its loss and its return, and the registry.
 #include "migrationd/io/libvirt-hypervisor.h"
 
-
 #include <cstring>
 
 #include <boost/asio/post.hpp>

@@ -25,7 +25,6 @@ constexpr Milliseconds query_limit{10'000};
 /// Power fencing takes its time: devices with retries and a topology.
 constexpr Milliseconds fencing_limit{120'000};
 constexpr Milliseconds tick_interval{1'000};
-constexpr const char* no_quorum = "this node's side of the cluster has no quorum, and the other may be well";
 
 Clocks clocks_now() {
   timespec wall{};
@@ -267,7 +266,7 @@ void PacemakerCluster::request_fencing(const NodeName& node, const std::string& 
     return;
   }
   if (node != settings_.self && !quorate()) {
-    boost::asio::post(loop_, [done] { done(Error{no_quorum}); });
+    boost::asio::post(loop_, [done] { done(Error{"this node's side of the cluster has no quorum, and the other may be well"}); });
     return;
   }
   log_.write(engine::Log::Level::warning, "", "fencing of " + node + " is asked for: " + why);

@@ -130,14 +130,19 @@ class Run {
  private:
   bool explore() {
     all_.insert(moves_.beginning(), nowhere);
-    for (std::uint32_t i = 0; i < all_.seen.size(); ++i) {
-      all_.first.push_back(all_.edges.size());
-      const World here = all_.seen[i];
+    return follow(all_);
+  }
+
+  /// Everything that can come of the states in `graph`.
+  bool follow(Graph& graph) {
+    for (std::uint32_t i = 0; i < graph.seen.size(); ++i) {
+      graph.first.push_back(graph.edges.size());
+      const World here = graph.seen[i];
       for (const Move& move : moves_.from(here, false)) {
-        if (!take(all_, i, move)) return false;
+        if (!take(graph, i, move)) return false;
       }
     }
-    all_.first.push_back(all_.edges.size());
+    graph.first.push_back(graph.edges.size());
     return true;
   }
 
@@ -175,14 +180,7 @@ class Run {
       world.budget(Budget::start) = 1;
       again_.insert(world, nowhere);
     }
-    for (std::uint32_t i = 0; i < again_.seen.size(); ++i) {
-      again_.first.push_back(again_.edges.size());
-      const World here = again_.seen[i];
-      for (const Move& move : moves_.from(here, false)) {
-        if (!take(again_, i, move)) return false;
-      }
-    }
-    again_.first.push_back(again_.edges.size());
+    if (!follow(again_)) return false;
     const auto any = [](const World&) { return true; };
     const auto asked = [](const World& world) { return world.budget(Budget::start) == 0; };
     const auto begun = [&](const World& world) { return !asked(world) && moves_.settled_absent(world); };

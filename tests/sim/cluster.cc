@@ -23,6 +23,11 @@ std::set<NodeName> ClusterStack::membership(const NodeName& node) const {
   return all;
 }
 
+bool ClusterStack::quorate(const std::set<NodeName>& members) const {
+  const std::size_t all = sim_.node_names().size();
+  return all <= 2 || members.size() * 2 > all;
+}
+
 void ClusterStack::forget_view(const NodeName& node) {
   std::erase_if(sees_, [&](const auto& pair) { return pair.first == node; });
 }

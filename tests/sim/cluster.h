@@ -25,6 +25,8 @@ class ClusterStack {
   bool member(const NodeName& seen_by, const NodeName& node) const { return sees_.contains({seen_by, node}); }
   /// `node` and those it counts as members.
   std::set<NodeName> membership(const NodeName& node) const;
+  /// Whether a membership of these may start something; two nodes always may (two_node).
+  bool quorate(const std::set<NodeName>& members) const;
   /// A cut, a crash, a boot, a cluster manager's start or end.
   void update();
   /// A dead node's view of the others is nobody's.

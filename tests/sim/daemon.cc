@@ -123,11 +123,7 @@ std::set<NodeName> Daemon::others() const {
 }
 bool Daemon::member(const NodeName& other) const { return sim.cluster.member(node.name, other); }
 bool Daemon::active_here() const { return sim.cluster.active(node.name); }
-bool Daemon::quorate() const {
-  const std::set<NodeName> all = others();
-  const auto seen = std::count_if(all.begin(), all.end(), [this](const NodeName& other) { return member(other); });
-  return all.size() < 2 || (static_cast<std::size_t>(seen) + 1) * 2 > all.size() + 1;
-}
+bool Daemon::quorate() const { return sim.cluster.quorate(sim.cluster.membership(node.name)); }
 
 void Daemon::staying(engine::Callback<Outcome> done) {
   sim.to_daemon(0, self(), [this, done] {

@@ -103,8 +103,7 @@ void Pacemaker::think(const NodeName& at, Planner& planner) {
     return issue(at, flow_[planner.next], 60'000);
   }
   planner.recovering = true;
-  const std::size_t all = sim_.node_names().size();
-  if (all > 2 && planner.members.size() * 2 <= all) return;  // no quorum
+  if (!sim_.cluster.quorate(planner.members)) return;
   if (fence_lost(at, planner)) return;
   int running = 0;
   NodeName runs;
