@@ -12,8 +12,8 @@ from .layout import GUEST_FILES, GUEST_XML, LAB_ROOT, address, host_uuid
 
 QEMU_CONF = """# The lab is root on the machine; a node has no cgroups, and its /dev is private already.
 security_driver = "none"
-user = "root"
-group = "root"
+user = "libvirt-qemu"
+group = "libvirt-qemu"
 namespaces = []
 cgroup_controllers = []
 remember_owner = 0

@@ -33,8 +33,8 @@ NOT_NEEDED = ("systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount", "sy
               "dev-hugepages.mount", "dev-mqueue.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount",
               "sys-fs-fuse-connections.mount", "systemd-tmpfiles-clean.timer", "systemd-user-sessions.service")
 QEMU_CONF = """security_driver = "none"
-user = "root"
-group = "root"
+user = "libvirt-qemu"
+group = "libvirt-qemu"
 namespaces = []
 remember_owner = 0
 migration_address = "{address}"
