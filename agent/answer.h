@@ -22,7 +22,7 @@ struct Answer {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
-/// The daemon's answer, by `deadline`. Without a daemon monitor, status and stop are done by `migrationd --direct` (in place
+/// The daemon's answer, by `deadline`, which the daemon is told but by init scripts: their callers set none. Without a daemon monitor, status and stop are done by `migrationd --direct` (in place
 /// of this process when `replace`, which then doesn't return), validate-all always; anything else is an error, because
 /// nobody can prove the domain absent elsewhere. Doubt is never "not running".
 Answer get_answer(const Installation& installation, wire::LocalRequest request, Deadline deadline, bool replace);

@@ -94,7 +94,7 @@ OrderId Engine::order(Order order, Callback<OrderReply> reply) {
   if (timeout.count() <= 0) {
     switch (pending.order.kind) {
       case Order::Kind::start: timeout = runner->policy().start_timeout; break;
-      case Order::Kind::stop: timeout = stop_without_limit; break;
+      case Order::Kind::stop: timeout = std::max(stop_without_limit, runner->policy().shutdown_timeout * 5 / 4 + 30s); break;
       case Order::Kind::monitor:
       case Order::Kind::reload:
       case Order::Kind::migrate_to:
@@ -322,7 +322,8 @@ void Engine::time_up(handoff::Token token) {
   DomainRunner& runner = *find(pending.uuid);
   const std::string& known = runner.state().doubt;
   const std::string doubt = known.empty() ? pending.doubt : known;
-  const std::string nearly_up = "the time of this action is nearly up";
+  const std::string left = uncounted_farewells(runner);
+  const std::string nearly_up = "the time of this action is nearly up" + (left.empty() ? "" : " (" + left + ")");
   const std::string why = nearly_up + (doubt.empty() ? "" : ": " + doubt);
   if (!pending.time_is_up) {
     pending.time_is_up = true;

@@ -304,6 +304,7 @@ class InitScript(Case):
             for request in daemon.requests():
                 self.assertEqual(request["parameters"], {"config": "/etc/vm/x 0.xml", "handoff": "off"})
                 self.assertEqual((request["face"], request["resource"], request["operation"]), ("lsb", "x0", "start"))
+                self.assertEqual(request["timeout_ms"], 0)  # nobody set one, so start_timeout counts
 
     def test_without_a_file_the_definition_is_libvirts(self):
         with Daemon() as daemon:
