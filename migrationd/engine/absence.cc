@@ -79,10 +79,30 @@ bool Engine::farewell_is_doubtful(const NodeName& node) const {
   return old_farewells_.contains(node) || world_.cluster.member(node) || !world_.cluster.quorate();
 }
 
+/// Without a cluster manager nobody says that who left is back beside `from`, which leaves now; it may have given it a domain.
+void Engine::overtaken_farewells(const NodeName& from, const std::set<NodeName>& at_work) {
+  for (const NodeName& node : at_work) {
+    if (!farewells_.contains(node)) continue;
+    world_.log.write(Log::Level::notice, "", "the farewell of " + node + " is in doubt: " + from + " heard of it since");
+    old_farewells_.insert(node);
+  }
+}
+
 /// In its new life only others can have given it the domain, and they must be there to say so: those that are members in any
 /// case, as their daemons come back; and all, where it is doubtful.
 bool Engine::farewell_counts(const DomainRunner& runner, const NodeName& node) const {
   return farewells_.contains(node) && !another_is_silent(runner, node, farewell_is_doubtful(node));
+}
+
+/// Those that were asked and left in order, where that does not count; for people, empty when there is none.
+std::string Engine::uncounted_farewells(const DomainRunner& runner) const {
+  if (runner.state().phase != Phase::claim) return "";
+  std::string left;
+  for (const NodeName& node : runner.state().asked) {
+    if (!farewells_.contains(node) || world_.peers.linked(node) || farewell_counts(runner, node)) continue;
+    left += (left.empty() ? "" : ", ") + node;
+  }
+  return left.empty() ? "" : left + " left in order, but may have been back since, and who would know does not answer";
 }
 
 /// Whether one that was asked, other than `node`, is not linked: a member, whose daemon may come back, or anybody at all.

@@ -38,7 +38,9 @@ struct DomainRunner::Hands {
   DomainRunner& r;
   const DomainUuid& uuid() const { return r.record_.uuid; }
 
-  void operator()(const action::SendClaim& a) { r.send(a.to, wire::Claim{uuid(), a.attempt, a.epoch}); }
+  void operator()(const action::SendClaim& a) { 
+    r.send(a.to, wire::Claim{uuid(), a.attempt, a.epoch, r.record_.resource, r.record_.parameters});
+  }
   void operator()(const action::SendWithdraw& a) { r.send(a.to, wire::Withdraw{uuid(), a.attempt}); }
   void operator()(const action::SendGiven& a) { r.send(a.to, wire::Given{uuid(), a.attempt, a.epoch}); }
   void operator()(const action::SendReleased& a) { r.send(a.to, wire::Released{uuid(), a.attempt, a.why}); }
@@ -299,7 +301,7 @@ void DomainRunner::start_job(const NodeName& to, Attempt attempt) {
 void DomainRunner::job_ended(Attempt attempt, MigrationEnd end) {
   if (!end.why.empty() && end.end != handoff::JobEnd::migrated) remark("the migration ended: " + end.why);
   if (end.end != handoff::JobEnd::runs_here && record_.state.phase == Phase::moving) host_.saw_at_work(record_.state.peer);
-  feed(event::JobEnded{attempt, end.end});
+  feed(event::JobEnded{attempt, end.end, end.why});
 }
 
 void DomainRunner::shut_down(bool at_once) {

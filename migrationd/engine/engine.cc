@@ -125,7 +125,12 @@ struct Engine::FromPeer {
   void operator()(const wire::Hello&) {}
   void operator()(const wire::Claim& m) {
     const bool claimable = !e.world_.cluster.active_here() || e.world_.cluster.member(from);
-    e.runner(m.domain, "").feed(event::Claim{
+    DomainRunner& runner = e.runner(m.domain, "");
+    // Started here by hand, and never the cluster manager's: it leaves by the parameters of the resource that wants it.
+    if (runner.record().resource.empty() && !m.resource.empty() && runner.view().here != handoff::Here::absent) {
+      runner.describe(m.resource, m.parameters, e.policy_of(m.parameters));
+    }
+    runner.feed(event::Claim{
         from, m.attempt, claimable,
         claimable ? "" : "it is held by the cluster manager here, which does not see " + from + " as a member",
         m.epoch});
@@ -169,7 +174,7 @@ struct Engine::FromPeer {
   }
   void operator()(const wire::AskReady& m) { e.answer_ready(from, m); }
   void operator()(const wire::Ready& m) { e.ready_answered(from, m); }
-  void operator()(const wire::Farewell&) {
+  void operator()(const wire::Farewell& m) {
     if (e.stood_still()) {
       e.world_.log.write(Log::Level::notice, "", "a farewell of " + from + " is not counted: it may have waited here unread");
       return;
@@ -177,6 +182,7 @@ struct Engine::FromPeer {
     e.world_.log.write(Log::Level::notice, "", from + " says farewell: nothing runs there");
     e.farewells_.insert(from);
     e.old_farewells_.erase(from);
+    if (!e.world_.cluster.active_here()) e.overtaken_farewells(from, m.at_work);
     e.world_.journal.write_farewells(e.farewells_);
     e.look_for_proofs();
   }
@@ -274,10 +280,14 @@ bool Engine::idle() const {
 void Engine::say_farewell() {
   leaving_ = true;
   if (!idle() || !hypervisor_usable_) return;
+  wire::Farewell farewell;
+  for (const auto& [node, heard] : last_word_) {
+    if (heard > begun_ && !farewells_.contains(node)) farewell.at_work.insert(node);
+  }
   // From now on they may start without asking us, so their own farewells prove nothing any more.
   farewells_.clear();
   world_.journal.write_farewells(farewells_);
-  for (const NodeName& node : cluster_.others) world_.peers.send(node, wire::Farewell{});
+  for (const NodeName& node : cluster_.others) world_.peers.send(node, farewell);
 }
 
 void Engine::drain(Milliseconds limit, std::function<void()> done) {

@@ -160,7 +160,9 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   bool wants_proof(const DomainRunner& runner) const;
   void clean_up_proven_starts();
   bool held_beyond_membership(const DomainUuid& uuid) const;
+  void overtaken_farewells(const NodeName& from, const std::set<NodeName>& at_work);
   bool farewell_is_doubtful(const NodeName& node) const;
+  std::string uncounted_farewells(const DomainRunner& runner) const;
   bool farewell_counts(const DomainRunner& runner, const NodeName& node) const;
   bool another_is_silent(const DomainRunner& runner, const NodeName& node, bool anybody) const;
   void prove(DomainRunner& runner, const NodeName& node);
@@ -199,7 +201,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   bool leaving_ = false;
   bool members_known_ = false;  ///< since this node's cluster manager is up
   std::set<NodeName> farewells_;
-  std::set<NodeName> old_farewells_;  ///< of these, those that an engine before this one heard
+  std::set<NodeName> old_farewells_;  ///< of these, those that an engine before this one heard, or that others know more of
   std::map<DomainUuid, std::string> unreadable_;
   std::set<NodeName> fencing_asked_;
   std::set<DomainUuid> unproven_starts_;       ///< starts that failed only for want of proof, not cleaned up yet

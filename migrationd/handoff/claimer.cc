@@ -10,6 +10,8 @@ namespace migrationd::handoff {
 namespace {
 /// More changes of owner than a node can make alone before it is fenced.
 constexpr std::uint64_t epochs_unsaid = 1'000'000;
+
+constexpr std::string_view no_proof = "no proof that it does not run on ";
 }  // namespace
 
 void Stepper::begin_claim(bool invited, std::set<NodeName> asked) {
@@ -303,8 +305,7 @@ bool Stepper::absent_by_all(std::string* why_not) const {
     }
   }
   if (silent.empty()) return true;
-  *why_not = "no proof that it does not run on " + silent +
-             ": neither an answer, nor a farewell, nor a successful fencing";
+  *why_not = std::string(no_proof) + silent + ": neither an answer, nor a farewell that counts, nor a successful fencing";
   return false;
 }
 
@@ -326,7 +327,9 @@ void Stepper::settle_claim() {
   if (s_.invited) return;
   std::string why_not;
   if (!absent_by_all(&why_not)) {
-    if (!why_not.empty() && (s_.doubt.empty() || answered_by_all())) s_.doubt = why_not;
+    // What one of them said says more than who is silent; who that is changes.
+    const bool nothing_said = s_.doubt.empty() || s_.doubt.starts_with(no_proof) || answered_by_all();
+    if (!why_not.empty() && nothing_said) s_.doubt = why_not;
     return;
   }
   if (here(Here::unknown)) {

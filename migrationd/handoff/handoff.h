@@ -159,7 +159,7 @@ struct Proven { NodeName node; Proof proof; };
 /// `node` spoke again: its proof no longer counts.
 struct Unproven { NodeName node; };
 /// The job for `attempt` came to an end here at the source.
-struct JobEnded { Attempt attempt; JobEnd end; };
+struct JobEnded { Attempt attempt; JobEnd end; std::string why{}; };
 /// What the hypervisor shows of the domain changed (see Context::here); also its verified death.
 struct HereChanged {};
 /// The boot or the resume that we ordered is done. `what`: which of the two; nothing: whichever is due.

@@ -154,7 +154,8 @@ void Stepper::on(const event::JobEnded& e) {
   if (s_.phase != Phase::moving || e.attempt != s_.serving) return;
   const NodeName peer = s_.peer;
   const Attempt attempt = s_.serving;
-  const std::string why = s_.doubt.empty() ? "the migration to " + peer + " failed" : s_.doubt;
+  const std::string failed = "the migration to " + peer + " failed" + (e.why.empty() ? "" : ": " + e.why);
+  const std::string why = s_.doubt.empty() ? failed : s_.doubt;
   switch (e.end) {
     case JobEnd::migrated:
       s_.phase = Phase::given;

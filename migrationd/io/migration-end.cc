@@ -11,7 +11,7 @@ using handoff::JobEnd;
 namespace {
 
 std::string because(const JobFacts& facts, const std::string& text) {
-  return facts.call_error.empty() ? text : text + ": " + facts.call_error;
+  return facts.call_error.empty() ? text : facts.call_error + "; " + text;
 }
 
 }  // namespace

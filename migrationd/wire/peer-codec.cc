@@ -23,7 +23,7 @@ constexpr int protocol_limit = 1'000'000;
 // Wrappers that give a text field its rule.
 struct Uuid { std::string& text; bool may_be_empty; };
 struct Node { std::string& text; bool may_be_empty; };
-/// May be missing, as in a message of an older daemon.
+/// May be missing, as in a message of an older daemon; left out where it says nothing.
 template <class T> struct Optional { T& value; };
 
 template <class V> void fields(V& v, Hello& m) {
@@ -32,6 +32,7 @@ template <class V> void fields(V& v, Hello& m) {
 }
 template <class V> void fields(V& v, Claim& m) {
   v("domain", m.domain), v("attempt", m.attempt), v("epoch", m.epoch);
+  v("resource", Optional{m.resource}), v("parameters", Optional{m.parameters});
 }
 template <class V> void fields(V& v, Withdraw& m) { v("domain", m.domain), v("attempt", m.attempt); }
 template <class V> void fields(V& v, Given& m) {
@@ -57,7 +58,7 @@ template <class V> void fields(V& v, AskReady& m) {
   v("definition", m.definition), v("only_asked", Optional{m.only_asked}), v("host", Optional{m.host});
 }
 template <class V> void fields(V& v, Ready& m) { v("question", m.question), v("ready", m.ready), v("why", m.why); }
-template <class V> void fields(V&, Farewell&) {}
+template <class V> void fields(V& v, Farewell& m) { v("at_work", Optional{m.at_work}); }
 template <class V> void fields(V& v, Ping& m) { v("number", m.number); }
 template <class V> void fields(V& v, Pong& m) { v("number", m.number); }
 
@@ -73,7 +74,10 @@ struct Writer {
   void operator()(const char* name, bool& value) { json[name] = value; }
   void operator()(const char* name, std::string& value) { json[name] = value; }
   void operator()(const char* name, std::map<std::string, std::string>& value) { json[name] = value; }
-  template <class T> void operator()(const char* name, Optional<T> field) { (*this)(name, field.value); }
+  void operator()(const char* name, std::set<NodeName>& value) { json[name] = value; }
+  template <class T> void operator()(const char* name, Optional<T> field) {
+    if (field.value != T{}) (*this)(name, field.value);
+  }
   void operator()(const char* name, Uuid value) { json[name] = value.text; }
   void operator()(const char* name, Node value) { json[name] = value.text; }
   void operator()(const char* name, DomainUuid& value) { json[name] = value.str(); }
@@ -130,6 +134,16 @@ struct Reader {
     for (const auto& [key, text] : field->items()) {
       if (!text.is_string()) return fail(name, "holds something that is not a text");
       value[key] = text.get_ref<const std::string&>();
+    }
+  }
+  void operator()(const char* name, std::set<NodeName>& value) {
+    const Json* field = find(name);
+    if (!field) return;
+    if (!field->is_array()) return fail(name, "is not a list");
+    value.clear();
+    for (const Json& node : *field) {
+      if (!node.is_string() || !valid_node_name(node.get_ref<const std::string&>())) return fail(name, "holds something that is not a node's name");
+      value.insert(node.get_ref<const std::string&>());
     }
   }
   template <class T> void operator()(const char* name, Optional<T> field) {

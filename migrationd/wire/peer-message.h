@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <variant>
 
@@ -21,8 +22,15 @@ struct Hello {
   std::uint64_t incarnation = 0;
   std::string software;
 };
-/// `epoch`: the largest that the claimer knows.
-struct Claim { DomainUuid domain; Attempt attempt; Epoch epoch; };
+/// `epoch`: the largest that the claimer knows. `resource`, `parameters`: the resource that it starts, for a holder where the
+/// domain was started by hand, which knows of none.
+struct Claim {
+  DomainUuid domain;
+  Attempt attempt;
+  Epoch epoch;
+  std::string resource{};
+  std::map<std::string, std::string> parameters{};
+};
 struct Withdraw { DomainUuid domain; Attempt attempt; };
 struct Given { DomainUuid domain; Attempt attempt; Epoch epoch; };
 struct Released { DomainUuid domain; Attempt attempt; std::string why; };
@@ -61,8 +69,9 @@ struct AskReady {
   std::map<std::string, std::string> host;
 };
 struct Ready { std::uint64_t question = 0; bool ready = false; std::string why; };
-/// The last word of a node that leaves in order: nothing runs here, nothing is started before asking.
-struct Farewell {};
+/// The last word of a node that leaves in order: nothing runs here, nothing is started before asking. `at_work`: other nodes
+/// that it heard of since it began, and whose farewell it does not know.
+struct Farewell { std::set<NodeName> at_work; };
 /// Keeps the link known to be alive.
 struct Ping { std::uint64_t number = 0; };
 struct Pong { std::uint64_t number = 0; };

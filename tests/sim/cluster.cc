@@ -7,7 +7,7 @@
 namespace migrationd::sim {
 
 bool ClusterStack::active(const NodeName& node) const {
-  return sim_.node(node)->powered && !without_cluster.contains(node);
+  return sim_.settings.manager && sim_.node(node)->powered && !without_cluster.contains(node);
 }
 
 bool ClusterStack::reachable(const NodeName& a, const NodeName& b) const {
@@ -25,7 +25,7 @@ std::set<NodeName> ClusterStack::membership(const NodeName& node) const {
 
 bool ClusterStack::quorate(const std::set<NodeName>& members) const {
   const std::size_t all = sim_.node_names().size();
-  return all <= 2 || members.size() * 2 > all;
+  return !sim_.settings.manager || all <= 2 || members.size() * 2 > all;
 }
 
 void ClusterStack::forget_view(const NodeName& node) {

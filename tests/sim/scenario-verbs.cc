@@ -26,6 +26,7 @@ void Scenario::set(int line, const std::string& name, const std::string& value) 
                                               {"call-deadline", &settings.call_deadline},
                                               {"handoff-timeout", &settings.handoff_timeout}};
   const std::map<std::string, std::pair<bool*, std::map<std::string, bool>>> choices = {
+      {"manager", {&settings.manager, {{"runs", true}, {"none", false}}}},
       {"fencing", {&settings.fencing, {{"possible", true}, {"impossible", false}}}},
       {"fence-devices", {&settings.fencing_fails, {{"silent", true}, {"none", false}}}},
       {"dead-man", {&settings.dead_man, {{"works", true}, {"fails", false}}}},

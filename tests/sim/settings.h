@@ -28,6 +28,7 @@ struct Settings {
   // disk
   Time journal = 5;
   // the cluster manager
+  bool manager = true;            ///< without it no node sees another as a member, and no quorum is asked for
   Time intent = 30;
   bool fencing_fails = false;     ///< where it is not possible: it is configured, but no device answers
   bool dead_man = true;           ///< it can be armed

@@ -176,3 +176,20 @@ TEST_CASE("engine reload: of a domain that isn't here nothing is to be changed")
   CHECK(node.ask(order).code == OcfCode::success);
   CHECK(node.engine->domains().at(0).real_stop == "handoff=off");
 }
+
+TEST_CASE("engine claim: a domain that was started by hand leaves by the parameters of the resource that claims it") {
+  Node node("vm1", Here::running);
+  node.begin();
+  node.hears(wire::Claim{uuid, {2, 1}, {}, "r1", {{"migration_transport", "tcp"}}});
+  REQUIRE(!node.written.empty());
+  CHECK(node.written.back().state.phase == Phase::moving);
+  CHECK(node.written.back().resource == "r1");
+  CHECK(node.written.back().parameters.at("migration_transport") == "tcp");
+
+  Node ours("vm1", Here::running);  // it has parameters of its own
+  Record known = vm1(Phase::held);
+  known.parameters = {{"migration_transport", "ssh"}};
+  ours.begin({known});
+  ours.hears(wire::Claim{uuid, {2, 1}, {}, "r1", {{"migration_transport", "tcp"}}});
+  CHECK(ours.written.back().parameters.at("migration_transport") == "ssh");
+}
