@@ -45,6 +45,7 @@ Job job_of(const Json& json) {
   job.remaining_bytes = json.value("remaining_bytes", std::uint64_t{0});
   job.bytes_per_second = json.value("bytes_per_second", std::uint64_t{0});
   job.iteration = json.value("iteration", std::uint64_t{0});
+  job.plan = text_of(json, "plan");
   return job;
 }
 
@@ -172,10 +173,10 @@ Table migrations(const Status& status) {
   for (const Domain& domain : status.domains) {
     if (!domain.job) continue;
     const Job& job = *domain.job;
-    if (table.empty()) table.push_back({"MIGRATION", "WAY", "DONE", "LEFT", "OF", "RATE", "PASS", "TIME"});
+    if (table.empty()) table.push_back({"MIGRATION", "WAY", "DONE", "LEFT", "OF", "RATE", "PASS", "TIME", "PLAN"});
     table.push_back({or_dash(domain.name), way_of(domain, status.node), percent_text(job),
                      job.total_bytes == 0 ? "-" : size_text(job.remaining_bytes), job.total_bytes == 0 ? "-" : size_text(job.total_bytes),
-                     rate_text(job), job.iteration == 0 ? "-" : std::to_string(job.iteration), duration_text(job.elapsed)});
+                     rate_text(job), job.iteration == 0 ? "-" : std::to_string(job.iteration), duration_text(job.elapsed), or_dash(job.plan)});
   }
   return table;
 }
@@ -186,7 +187,8 @@ std::string in_short(const Job& job) {
   std::string text = percent_text(job) + " done, " + size_text(job.remaining_bytes) + " of " + size_text(job.total_bytes) + " left";
   if (job.bytes_per_second != 0) text += ", " + rate_text(job);
   if (job.iteration != 0) text += ", pass " + std::to_string(job.iteration);
-  return text + ", " + duration_text(job.elapsed);
+  text += ", " + duration_text(job.elapsed);
+  return job.plan.empty() ? text : text + "; " + harmless(job.plan);
 }
 
 std::string in_short(const Domain& domain, const std::string& node) {

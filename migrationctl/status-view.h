@@ -30,6 +30,7 @@ struct Job {
   std::uint64_t remaining_bytes = 0;   ///< of this pass over the memory
   std::uint64_t bytes_per_second = 0;
   std::uint64_t iteration = 0;         ///< the pass
+  std::string plan;                    ///< why the job is steered as it is; may be empty
   bool operator==(const Job&) const = default;
 };
 

@@ -15,6 +15,10 @@ struct JobStatistics {
     unsigned long long value = 0;
     return virTypedParamsGetULLong(list, count, field, &value) == 1 ? value : 0;
   }
+  int number(const char* field) const {
+    int value = 0;
+    return virTypedParamsGetInt(list, count, field, &value) == 1 ? value : 0;
+  }
 };
 
 }  // namespace
@@ -37,6 +41,10 @@ Result<std::optional<JobProgress>> read_job_progress(const Connection& connectio
   }
   progress.bytes_per_second = said[VIR_DOMAIN_JOB_MEMORY_BPS] + said[VIR_DOMAIN_JOB_DISK_BPS];
   progress.iteration = said[VIR_DOMAIN_JOB_MEMORY_ITERATION];
+  progress.memory_remaining_bytes = said[VIR_DOMAIN_JOB_MEMORY_REMAINING];
+  progress.memory_sent_bytes = said[VIR_DOMAIN_JOB_MEMORY_PROCESSED];
+  progress.written_bytes_per_second = said[VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE] * said[VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE];
+  progress.throttle_percent = said.number(VIR_DOMAIN_JOB_AUTO_CONVERGE_THROTTLE);
   return std::optional(progress);
 }
 

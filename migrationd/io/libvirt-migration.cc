@@ -4,11 +4,12 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <string_view>
 
 #include <boost/asio/post.hpp>
 
-#include "migrationd/converge/downtime.h"
 #include "migrationd/io/boot-clock.h"
 #include "migrationd/io/copy-mark.h"
 #include "migrationd/io/migrate-options.h"
@@ -25,6 +26,8 @@ namespace {
 constexpr Milliseconds patience{2000};
 constexpr Milliseconds poll_step{100};
 constexpr Milliseconds abort_again{1000};
+/// The rate of a transfer is taken over no less.
+constexpr Milliseconds settled_rate{500};
 /// No migration lasts longer; its thread is given up then, its end is still found by polling.
 constexpr Milliseconds longest_migration{std::chrono::hours(24)};
 
@@ -81,8 +84,21 @@ class DowntimeTarget {
   bool migrated_ = false;
 };
 
+/// Only QEMU's driver can slow a guest that writes too fast; the others refuse to begin.
+bool slows_by_itself(const Connection& connection) {
+  const char* type = virConnectGetType(connection.get());
+  return type != nullptr && std::string_view(type) == "QEMU";
+}
+
+/// Whether the administrator's own migrate_options say how.
+bool names_throttling(const MigrateOptions& options) {
+  return (options.flags & VIR_MIGRATE_AUTO_CONVERGE) != 0 || std::any_of(options.parameters.begin(), options.parameters.end(), [](const auto& one) {
+    return one.field == VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL || one.field == VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT;
+  });
+}
+
 /// The whole blocking call.
-Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const MigrateOrder& order) {
+Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const MigrateOrder& order, const converge::Opening& opening) {
   std::string what = "migrate domain " + uuid.str() + " to " + order.to;
   Result<MigrateOptions> options = parse_migrate_options(order.options);
   if (!options) return Error{what + ": " + options.error()};
@@ -100,8 +116,13 @@ Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const 
   if (order.speed_mib != 0) ok = ok && parameters.add(VIR_MIGRATE_PARAM_BANDWIDTH, static_cast<unsigned long long>(order.speed_mib));
   for (const MigrateParameter& one : options.value().parameters)
     ok = ok && std::visit([&](const auto& value) { return parameters.add(one.field.c_str(), value); }, one.value);
+  if (slows_by_itself(connection) && opening.throttle_first > 0 && !names_throttling(options.value())) {
+    flags |= VIR_MIGRATE_AUTO_CONVERGE;
+    ok = ok && parameters.add(VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL, opening.throttle_first) &&
+         parameters.add(VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT, opening.throttle_step);
+  }
   if (!ok) return libvirt_error(what);
-  DowntimeTarget downtime(domain, converge::downtime_target(0, order.downtime));
+  DowntimeTarget downtime(domain, opening.downtime);
   if (virDomainMigrateToURI3(domain, order.uri.c_str(), parameters.list(), parameters.count(), flags) < 0)
     return libvirt_error(what);
   downtime.migrated();
@@ -146,14 +167,15 @@ void MigrationJob::watch_emulator() {
 void MigrationJob::order(const MigrateOrder& order) {
   watch_emulator();
   facts_.call = JobFacts::Call::running;
-  most_downtime_ = order.downtime;
-  downtime_ = converge::downtime_target(0, most_downtime_);
+  planner_.emplace(converge::Budget{order.limit, order.downtime, false});
+  const converge::Opening opening = planner_->opening();
+  advice_.downtime = opening.downtime;
   if (order.limit.count() > 0) abort_at(order.limit);
   Connection connection = hypervisor_.connection_;
   std::string what = "migrate domain " + uuid_.str() + " to " + order.to;
   if (!connection) return returned(Error{what + ": libvirt is away: " + hypervisor_.trouble_});
   hypervisor_.long_calls_.run<Done>(uuid_.str(), what, longest_migration,
-                                    [connection, uuid = uuid_, order] { return migrate_now(connection, uuid, order); },
+                                    [connection, uuid = uuid_, order, opening] { return migrate_now(connection, uuid, order, opening); },
                                     [weak = weak_from_this()](Outcome outcome) {
                                       if (auto self = weak.lock()) self->returned(std::move(outcome));
                                     });
@@ -179,17 +201,53 @@ void MigrationJob::returned(Outcome outcome) {
   judge();
 }
 
-void MigrationJob::next_pass(int number) {
-  Milliseconds downtime = converge::downtime_target(number, most_downtime_);
-  if (downtime_.count() == 0 || std::exchange(downtime_, downtime) == downtime) return;
-  log(Level::debug, "pass " + std::to_string(number) + " over the guest's memory: it may stand still for " +
-                        std::to_string(downtime.count()) + " ms at the switchover");
+void MigrationJob::next_pass() {
+  if (!planner_) return;
+  if (asking_ != Asking::no) {
+    asking_ = Asking::and_again;
+    return;
+  }
+  asking_ = Asking::yes;
+  hypervisor_.call<std::optional<JobProgress>>(
+      uuid_.str() + "/plan", "ask for the progress of domain " + uuid_.str(), hypervisor_.config_.progress_limit,
+      [uuid = uuid_](const Connection& connection) { return read_job_progress(connection, uuid); },
+      [weak = weak_from_this()](Result<std::optional<JobProgress>> said) {
+        auto self = weak.lock();
+        if (!self) return;
+        const bool again = std::exchange(self->asking_, Asking::no) == Asking::and_again;
+        if (said.ok() && said.value()) self->steer(*said.value());
+        if (again) self->next_pass();
+      });
+}
+
+void MigrationJob::steer(const JobProgress& progress) {
+  converge::Sample sample;
+  sample.elapsed = progress.elapsed;
+  sample.pass = static_cast<int>(std::min<std::uint64_t>(progress.iteration, 1'000'000));
+  sample.remaining = progress.memory_remaining_bytes;
+  sample.bytes_per_second = progress.bytes_per_second;
+  // QEMU's own figure is one of the last tenth of a second.
+  const Milliseconds since = progress.elapsed - figures_.elapsed;
+  if (since >= settled_rate && progress.memory_sent_bytes > figures_.memory_sent_bytes)
+    sample.bytes_per_second = (progress.memory_sent_bytes - figures_.memory_sent_bytes) * 1000 / static_cast<std::uint64_t>(since.count());
+  sample.written_per_second = progress.written_bytes_per_second;
+  sample.throttle = progress.throttle_percent;
+  figures_ = progress;
+  const converge::Advice before = std::exchange(advice_, planner_->at(sample));
+  if (advice_.reason != before.reason) {
+    log(Level::debug, "pass " + std::to_string(sample.pass) + " over the guest's memory, downtime at most " +
+                          std::to_string(advice_.downtime.count()) + " ms: " + advice_.reason);
+  }
+  if (advice_.downtime != before.downtime) set_downtime(advice_.downtime);
+}
+
+void MigrationJob::set_downtime(Milliseconds target) {
   hypervisor_.call<Done>(
       uuid_.str(), "set the downtime of domain " + uuid_.str(), hypervisor_.config_.call_limit,
-      [uuid = uuid_, downtime](const Connection& connection) -> Outcome {
+      [uuid = uuid_, target](const Connection& connection) -> Outcome {
         Result<DomainHandle> domain = find_domain(connection, uuid);
         if (!domain) return Error{domain.error()};
-        if (virDomainMigrateSetMaxDowntime(domain.value().get(), static_cast<unsigned long long>(downtime.count()), 0) < 0)
+        if (virDomainMigrateSetMaxDowntime(domain.value().get(), static_cast<unsigned long long>(target.count()), 0) < 0)
           return libvirt_error("set the downtime");
         return Done{};
       },
@@ -233,7 +291,7 @@ void MigrationJob::poll() {
 }
 
 void MigrationJob::event(const DomainEvent& event) {
-  if (event.kind == DomainEvent::Kind::iteration) next_pass(event.event);
+  if (event.kind == DomainEvent::Kind::iteration) next_pass();
   if (event.kind != DomainEvent::Kind::lifecycle) return;
   if (event.event == VIR_DOMAIN_EVENT_SUSPENDED && event.detail == VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED) facts_.switchover_seen = true;
   if (event.event == VIR_DOMAIN_EVENT_RESUMED) facts_.switchover_seen = false;

@@ -7,6 +7,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "migrationd/converge/planner.h"
 #include "migrationd/io/libvirt-hypervisor.h"
 #include "migrationd/io/migration-end.h"
 
@@ -21,13 +22,17 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   void order(const engine::MigrateOrder& order);
   /// Follows one that runs already.
   void watch(Milliseconds limit);
+  /// Why it is steered as it is; empty: it is not, or not yet.
+  const std::string& plan() const { return advice_.reason; }
   /// An event of this domain.
   void event(const DomainEvent& event);
 
  private:
   void watch_emulator();
   void returned(Outcome outcome);
-  void next_pass(int number);  ///< gives the guest the downtime that it may have by now
+  void next_pass();  ///< its figures are asked for, and the planner
+  void steer(const JobProgress& progress);
+  void set_downtime(Milliseconds target);
   void abort_at(Milliseconds limit);
   void poll();       ///< reads the domain every 100 ms, when the call no longer speaks for it
   void judge();
@@ -38,8 +43,10 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   std::shared_ptr<Emulator> emulator_;
   engine::Callback<engine::MigrationEnd> done_;
   JobFacts facts_;
-  Milliseconds most_downtime_{0};  ///< 0: the usual one
-  Milliseconds downtime_{0};       ///< the target now; 0: not ours to set (a job that was found)
+  std::optional<converge::Planner> planner_;  ///< of a job that we began
+  converge::Advice advice_;                   ///< the last one
+  JobProgress figures_;                       ///< those it was given for
+  enum class Asking { no, yes, and_again } asking_ = Asking::no;
   bool polling_ = false;
   boost::asio::posix::stream_descriptor death_;
   boost::asio::steady_timer patience_;

@@ -13,6 +13,7 @@
 #include "migrationd/io/domain-check.h"
 #include "migrationd/io/domain-xml.h"
 #include "migrationd/io/libvirt-hypervisor.h"
+#include "migrationd/io/libvirt-migration.h"
 #include "migrationd/io/shutdown-mode.h"
 
 namespace migrationd::io {
@@ -265,7 +266,12 @@ void LibvirtHypervisor::check(const engine::Departure& departure, engine::Callba
 void LibvirtHypervisor::progress(const DomainUuid& uuid, engine::Callback<Result<std::optional<JobProgress>>> done) {
   call<std::optional<JobProgress>>(
       uuid.str() + "/progress", "ask for the progress of domain " + uuid.str(), config_.progress_limit,
-      [uuid](const Connection& connection) { return read_job_progress(connection, uuid); }, std::move(done));
+      [uuid](const Connection& connection) { return read_job_progress(connection, uuid); },
+      [this, uuid, done = std::move(done)](Result<std::optional<JobProgress>> said) {
+        const auto jobs = jobs_.find(uuid);
+        if (said.ok() && said.value() && jobs != jobs_.end()) said.value()->plan = jobs->second.back()->plan();
+        done(std::move(said));
+      });
 }
 
 void LibvirtHypervisor::warnings(const std::set<DomainUuid>& domains, engine::Callback<Result<std::vector<std::string>>> done) {

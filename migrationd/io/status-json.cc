@@ -18,7 +18,10 @@ Json job_json(const JobProgress& job) {
           {"total_bytes", job.total_bytes},
           {"remaining_bytes", job.remaining_bytes},
           {"bytes_per_second", job.bytes_per_second},
-          {"iteration", job.iteration}};
+          {"iteration", job.iteration},
+          {"written_bytes_per_second", job.written_bytes_per_second},
+          {"throttle_percent", job.throttle_percent},
+          {"plan", job.plan}};
 }
 
 Json domain_json(const engine::DomainStatus& domain) {

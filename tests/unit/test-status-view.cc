@@ -104,24 +104,25 @@ TEST_CASE("status-view: changes are said once, time that passes is none") {
 TEST_CASE("status-view: a migration's progress has a table, and a line whenever it went on") {
   const char* const moving = R"({"node": "alpha", "hypervisor": "answers", "domains": [
     {"name": "vm1", "phase": "moving", "here": "running", "healthy": true, "peer": "beta",
-     "job": {"elapsed_ms": 4200, "total_bytes": 134217728, "remaining_bytes": 35651584, "bytes_per_second": 30408704, "iteration": 2}},
+     "job": {"elapsed_ms": 4200, "total_bytes": 134217728, "remaining_bytes": 35651584, "bytes_per_second": 30408704, "iteration": 2,
+             "plan": "it converges"}},
     {"name": "by-hand", "phase": "held", "here": "running", "healthy": true, "peer": null, "job": {"elapsed_ms": 100}},
     {"name": "still", "phase": "held", "here": "running", "healthy": true, "peer": null, "job": null}]})";
   const Status status = status_of(moving);
   CHECK(status_text(status, 0).find("\n\n"
-                                    "MIGRATION  WAY            DONE  LEFT    OF       RATE      PASS  TIME\n"
-                                    "vm1        alpha -> beta  73 %  34 MiB  128 MiB  29 MiB/s  2     4 s\n"
-                                    "by-hand    alpha -> ?     -     -       -        -         -     0 s\n"
+                                    "MIGRATION  WAY            DONE  LEFT    OF       RATE      PASS  TIME  PLAN\n"
+                                    "vm1        alpha -> beta  73 %  34 MiB  128 MiB  29 MiB/s  2     4 s   it converges\n"
+                                    "by-hand    alpha -> ?     -     -       -        -         -     0 s   -\n"
                                     "\n") != std::string::npos);
   const auto first = changes(std::nullopt, status);
-  CHECK(std::find(first.begin(), first.end(), "vm1: migration alpha -> beta: 73 % done, 34 MiB of 128 MiB left, 29 MiB/s, pass 2, 4 s") != first.end());
+  CHECK(std::find(first.begin(), first.end(), "vm1: migration alpha -> beta: 73 % done, 34 MiB of 128 MiB left, 29 MiB/s, pass 2, 4 s; it converges") != first.end());
   CHECK(std::find(first.begin(), first.end(), "by-hand: migration alpha -> ?: begins, 0 s") != first.end());
   CHECK(changes(status, status).empty());
   Status later = status;
   later.domains[0].job->remaining_bytes = 0;
   later.domains[0].job->elapsed = Milliseconds{5000};
   later.domains[1].job.reset();
-  CHECK(changes(status, later) == std::vector<std::string>{"vm1: migration alpha -> beta: 100 % done, 0 KiB of 128 MiB left, 29 MiB/s, pass 2, 5 s"});
+  CHECK(changes(status, later) == std::vector<std::string>{"vm1: migration alpha -> beta: 100 % done, 0 KiB of 128 MiB left, 29 MiB/s, pass 2, 5 s; it converges"});
   later.domains[0].job->remaining_bytes = 1ull << 40;  // more than all of it: never less than nothing
   CHECK(changes(status, later).front().find(": 0 % done, 1024 GiB of 128 MiB") != std::string::npos);
 }

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// See planner.h.
+#include "migrationd/converge/planner.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "migrationd/converge/downtime.h"
+
+namespace migrationd::converge {
+
+namespace {
+
+/// A pass that leaves more than this of what the one before left is no progress: figures are noisy.
+constexpr double no_progress = 0.95;
+/// Of the time that is left so much is counted on.
+constexpr double counted_on = 0.8;
+/// With less time than this a guest is slowed down hard from the beginning; else there is time to find out how little will do.
+constexpr Milliseconds time_to_be_gentle{100'000};
+/// A target that does not do is doubled after a share of the time that was left when the job began to stall.
+constexpr int patience_share = 20;
+constexpr Milliseconds least_patience{1'000};
+constexpr Milliseconds most_patience{15'000};
+/// With no more time than this it is now or never.
+constexpr Milliseconds last_chance{5'000};
+constexpr double mib = 1024.0 * 1024.0;
+
+std::string mib_per_second(std::uint64_t bytes) {
+  return std::to_string(static_cast<long long>(std::llround(static_cast<double>(bytes) / mib))) + " MiB/s";
+}
+
+std::string seconds(Milliseconds time) { return std::to_string((time.count() + 500) / 1000) + " s"; }
+
+/// Until what is left, `bytes` now and `ratio` (below 1) of it after each pass, can be sent within `downtime`.
+Milliseconds time_until(double bytes, double ratio, double bytes_per_second, Milliseconds downtime) {
+  const double enough = bytes_per_second * static_cast<double>(downtime.count()) / 1000;
+  double time = 0;
+  for (int pass = 0; bytes > enough && pass < 1000; ++pass) {
+    time += bytes / bytes_per_second;
+    bytes *= ratio;
+  }
+  return Milliseconds{std::llround(time * 1000)};
+}
+
+}  // namespace
+
+Planner::Planner(Budget budget) : budget_(budget) {
+  if (budget_.downtime.count() <= 0) budget_.downtime = usual_downtime;
+}
+
+Opening Planner::opening() const {
+  Opening opening{downtime_target(0, budget_.downtime), 0, 0};
+  if (budget_.post_copy) return opening;  // it ends the job without slowing the guest
+  const bool gentle = budget_.time.count() == 0 || budget_.time >= time_to_be_gentle;
+  opening.throttle_first = gentle ? 20 : 50;
+  opening.throttle_step = gentle ? 20 : 25;
+  return opening;
+}
+
+/// The guest's writes over the network's speed say it before a second pass was seen; but a guest that writes to the same pages
+/// over and over seems to write the less the longer a pass is, so what the passes really leave counts, too.
+double Planner::shrinks_to(const Sample& sample) const {
+  if (sample.bytes_per_second == 0) return 0;
+  return std::max(static_cast<double>(sample.written_per_second) / static_cast<double>(sample.bytes_per_second), measured_);
+}
+
+Milliseconds Planner::stalled_target(const Sample& sample) {
+  const bool last = budget_.time.count() > 0 && budget_.time - sample.elapsed <= last_chance;
+  if (!stalls_since_) {
+    stalls_since_ = sample.elapsed;
+    const Milliseconds share = (budget_.time - sample.elapsed) / patience_share;
+    patience_ = budget_.time.count() == 0 ? most_patience : std::clamp(share, least_patience, most_patience);
+  }
+  Milliseconds target = downtime_target(0, budget_.downtime);
+  for (Milliseconds at = *stalls_since_ + patience_; at <= sample.elapsed && target < budget_.downtime; at += patience_) target *= 2;
+  return last ? budget_.downtime : std::min(target, budget_.downtime);
+}
+
+Advice Planner::at(const Sample& sample) {
+  if (sample.pass > pass_) {
+    const double passes = sample.pass - pass_;
+    // The first pass had all memory to send, whatever the guest wrote.
+    measured_ = pass_ > 1 && remaining_ > 0 ? std::pow(static_cast<double>(sample.remaining) / static_cast<double>(remaining_), 1 / passes) : 0;
+    remaining_ = sample.remaining;
+    pass_ = sample.pass;
+  }
+  const Milliseconds least = downtime_target(0, budget_.downtime);
+  const double ratio = shrinks_to(sample);
+  if (pass_ < 2 || ratio == 0) return {Advice::Step::go_on, least, {}, "the memory is sent for the first time"};
+
+  const std::string rates = "the guest writes " + mib_per_second(sample.written_per_second) + ", the network carries " +
+                            mib_per_second(sample.bytes_per_second);
+  const Milliseconds time_left = std::max(budget_.time - sample.elapsed, Milliseconds{0});
+  const auto in_time = [&](Milliseconds needed) {
+    return budget_.time.count() == 0 || static_cast<double>(needed.count()) <= static_cast<double>(time_left.count()) * counted_on;
+  };
+  if (ratio < no_progress) {
+    for (Milliseconds target = least;; target = std::min(target * 2, budget_.downtime)) {
+      const Milliseconds needed = time_until(static_cast<double>(sample.remaining), ratio,
+                                             static_cast<double>(sample.bytes_per_second), target);
+      if (in_time(needed)) {
+        stalls_since_.reset();
+        return {Advice::Step::go_on, target, needed, "it converges: " + rates};
+      }
+      if (target >= budget_.downtime) break;
+    }
+  }
+  const bool never = ratio >= no_progress;
+  const std::string stalls = (never ? "it does not converge: " : "it does not converge in the time there is: ") + rates;
+  const Milliseconds target = never ? stalled_target(sample) : budget_.downtime;
+  // It may be a burst; but a guest that writes faster than the network carries needs no second look.
+  const bool lasts = measured_ > 0 && (!never || sample.elapsed - *stalls_since_ >= patience_);
+  const bool sure = lasts || sample.written_per_second > sample.bytes_per_second;
+  if (budget_.post_copy && sure) {
+    return {Advice::Step::post_copy, budget_.downtime, {}, stalls + "; it goes on at the destination, which fetches the rest (post-copy)"};
+  }
+  std::string then = sample.throttle > 0 ? "; the guest is slowed by " + std::to_string(sample.throttle) + " %" : "";
+  if (budget_.time.count() > 0) then += "; aborted in " + seconds(time_left) + " if that does not help";
+  return {Advice::Step::go_on, target, {}, stalls + then};
+}
+
+}  // namespace migrationd::converge

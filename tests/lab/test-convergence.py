@@ -1,0 +1,77 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest that writes to its memory faster than the network carries it is moved live all the same, within the action's time; and
+where that can't be had it is neither restarted nor lost."""
+
+import re
+import sys
+
+from faults_lab import arrives, boot_id_of, migrating, op_timeout, said_since, since, unharmed
+from handoff_lab import add_vm, check, on, run, standby, unstandby, up, wait_until
+
+lab = None
+LINK = 160  # Mbit/s, about 18 MiB/s of memory
+WRITES = 28  # MiB/s, 1.5 times that
+SET = 70  # MiB that it writes to, over and over
+
+
+def case_first_start():
+    global lab
+    lab = up(stack="pacemaker", guest_memory=160)
+    add_vm(lab)
+    op_timeout(lab, "migrate_to", 120)
+    on(lab)
+
+
+def busy(source):
+    guest = lab.guest("vm1")
+    before = boot_id_of(lab)
+    guest.dirty(SET, WRITES)
+    lab.limit(source.name, f"{LINK}mbit")
+    return before
+
+
+def quiet(source):
+    lab.limit(source.name, "off")
+    lab.guest("vm1").wait_up(60)
+    lab.guest("vm1").dirty(0)
+
+
+def case_it_moves_live_within_the_actions_time():
+    source, destination = on(lab)
+    before = busy(source)
+    mark = since(source)
+    try:
+        standby(lab, source)
+        migrating(source)
+        seen = wait_until(lambda: source.run("migrationctl status").stdout if said_since(source, mark, "does not converge") else None,
+                          120, "the planner to see that it does not converge")
+        check(re.search(r"MIGRATION +WAY.*PLAN", seen), f"migrationctl shows no plan: {seen}")
+        arrives(lab, destination, timeout=180)
+    finally:
+        quiet(source)
+    check(not said_since(source, mark, "migrate_to failed"), "the push failed")
+    check(said_since(source, mark, "is slowed by"), "the guest was not slowed, so it did not write too fast: this test proves nothing")
+    unstandby(lab, source)
+    unharmed(lab, before)
+
+
+def case_without_time_it_is_neither_restarted_nor_lost():
+    """The push ends in its time; what the cluster does then, a stop and a start, is a hand-over once more."""
+    source, destination = on(lab)
+    op_timeout(lab, "migrate_to", 20)
+    before = busy(source)
+    mark = since(source)
+    try:
+        source.run(f"crm_resource --move -r vm1 --node {destination.name}")
+        wait_until(lambda: said_since(source, mark, "migrate_to failed"), 60, "the end of migrate_to")
+    finally:
+        source.run("crm_resource --clear -r vm1")
+        quiet(source)
+    check(said_since(source, mark, "vm1", "migration ended"), "it did not say why")
+    unharmed(lab, before)
+    op_timeout(lab, "migrate_to", 60)
+
+
+if __name__ == "__main__":
+    sys.exit(run(globals()))
