@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <charconv>
 #include <string>
+#include <thread>
 
 #include "agent/faces.h"
+#include "agent/monitor-scripts.h"
 #include "config.h"
 #include "migrationd/resource/duration.h"
 #include "migrationd/resource/meta-data.h"
@@ -19,6 +21,7 @@ namespace {
 using wire::OcfCode;
 
 constexpr std::string_view reskey = "OCF_RESKEY_";
+constexpr Milliseconds look_again{1000};
 
 int refuse(OcfCode code, std::string_view reason) {
   if (!reason.empty()) complain("ocf-exit-reason:", reason);
@@ -76,8 +79,19 @@ int run_ocf(const Installation& installation, const Call& call, const Environmen
   // At a timeout Pacemaker kills without a word, so the reason has to be out a little earlier.
   const Milliseconds time = action_time(request.parameters, call.action);
   const Milliseconds margin = std::clamp(time / 20, Milliseconds(50), Milliseconds(1000));
-  const Answer answer = get_answer(installation, std::move(request), begin + time - margin, true);
-  return refuse(answer.code, answer.reason);
+  const Deadline deadline = begin + time - margin;
+  const auto given = request.parameters.find("monitor_scripts");
+  const std::string scripts = given == request.parameters.end() ? "" : given->second;
+  const bool looks = call.action == "monitor" || call.action == "status";
+  const bool checked = !scripts.empty() && (looks || call.action == "start");
+  const Answer answer = get_answer(installation, std::move(request), deadline, !checked);
+  if (!checked || answer.code != OcfCode::success) return refuse(answer.code, answer.reason);
+  // As with ocf:heartbeat:VirtualDomain a start ends when its services are up, which takes a guest a while.
+  for (std::string failed;; std::this_thread::sleep_for(look_again)) {
+    failed = run_monitor_scripts(scripts, deadline);
+    if (failed.empty()) return 0;
+    if (looks || std::chrono::steady_clock::now() + look_again >= deadline) return refuse(OcfCode::error, failed);
+  }
 }
 
 }  // namespace migrationd::agent

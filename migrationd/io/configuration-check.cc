@@ -2,6 +2,12 @@
 // See configuration-check.h.
 #include "migrationd/io/configuration-check.h"
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <sstream>
+
 #include "migrationd/io/domain-check.h"
 #include "migrationd/io/migrate-options.h"
 #include "migrationd/resource/migration-uri.h"
@@ -52,11 +58,26 @@ std::variant<DomainXml, NoDefinition> read_definition(const resource::Parameters
   return std::move(xml.value());
 }
 
+namespace {
+/// Of monitor_scripts those that are named by a path; what is in PATH is the cluster manager's to know.
+std::string missing_script(const std::map<std::string, std::string>& given) {
+  const auto scripts = given.find("monitor_scripts");
+  if (scripts == given.end()) return {};
+  std::istringstream words(scripts->second);
+  for (std::string program; words >> program;) {
+    if (program.find('/') != std::string::npos && ::access(program.c_str(), X_OK) != 0)
+      return "monitor_scripts: " + program + " can't be run on this node: " + std::strerror(errno);
+  }
+  return {};
+}
+}  // namespace
+
 Refused validate(const std::map<std::string, std::string>& given, const std::string& libvirt_uri) {
   const auto parameters = check_all_parameters(given, libvirt_uri);
   if (const auto* refused = std::get_if<Refused>(&parameters)) return *refused;
   const auto definition = read_definition(std::get<resource::Parameters>(parameters));
   if (const auto* missing = std::get_if<NoDefinition>(&definition)) return refuse(Fault::node, missing->why);
+  if (std::string missing = missing_script(given); !missing.empty()) return refuse(Fault::node, std::move(missing));
   if (const auto files = check_files(std::get<DomainXml>(definition)); !files) return refuse(Fault::node, files.error());
   return {OcfCode::success, ""};
 }

@@ -105,6 +105,12 @@ constexpr auto rows = std::to_array<Row>({
                   "membership: the loss of its membership is taken for proof. That holds when a node crashed, but not "
                   "when the cluster was cut in two: then the domain may run twice and destroy its disks."},
 
+    {.name = "monitor_scripts",
+     .short_text = "Programs that check the guest's services",
+     .long_text = "Programs, separated by spaces, that say whether the services inside the guest are well. While the domain "
+                  "runs, monitor runs one after another, and fails with what it said when one doesn't end with 0. A start "
+                  "waits until all of them succeed, as long as its timeout allows. Init scripts and Heartbeat don't run them."},
+
     {.name = "postcopy", .type = Type::boolean, .preset = "no", .comes_with = "the engine for busy guests",
      .short_text = "Consent to post-copy migration",
      .long_text = "Consent to post-copy: a guest that writes faster than the network carries is moved in any case, but is "
@@ -119,9 +125,6 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "What to do when the guest powers itself off",
      .long_text = "restart: a guest that powered itself off is a failure, and the cluster manager starts it again. stop: "
                   "it stays off."},
-    {.name = "monitor_scripts", .comes_with = "the health checks",
-     .short_text = "Programs that check the guest's services",
-     .long_text = "Programs, separated by spaces, that monitor runs to check services inside the guest."},
     {.name = "autoset_utilization_cpu", .type = Type::boolean, .preset = "false", .comes_with = utilization,
      .short_text = "Set the utilization attribute cpu",
      .long_text = "Keep the resource's utilization attribute cpu at the number of the domain's virtual CPUs."},

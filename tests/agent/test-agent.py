@@ -286,6 +286,61 @@ class Squatted(Case):
         self.assertEqual(self.called(), [])
 
 
+class MonitorScripts(Case):
+    """The administrator's own checks."""
+
+    def script(self, name, text):
+        path = self.directory / name
+        path.write_text("#!/bin/sh\n" + text)
+        path.chmod(0o755)
+        return str(path)
+
+    def checked(self, *scripts, action="monitor", code=0, **more):
+        with Daemon(f"{action}={code}:why"):
+            return self.ocf(action, env={"OCF_RESKEY_monitor_scripts": " ".join(scripts)}, **more)
+
+    def test_monitor_runs_all_until_one_fails(self):
+        good = self.script("good", 'echo "$OCF_RESKEY_config" >> ran; echo much; exit 0\n')
+        bad = self.script("bad", "echo no page >&2; exit 3\n")
+        self.assertEqual(self.checked(good, good).returncode, 0)
+        self.assertEqual((self.directory / "ran").read_text(), "/etc/vm/vm1.xml\n" * 2)
+        result = self.checked(good, bad, good)
+        self.assertEqual((result.returncode, self.reason(result)), (1, f"monitor_scripts: {bad} ended with 3: no page"))
+        self.assertEqual((self.directory / "ran").read_text(), "/etc/vm/vm1.xml\n" * 3)
+
+    def test_only_a_domain_that_runs_is_checked(self):
+        bad = self.script("bad", "touch ran; exit 1\n")
+        for code in (1, 7):
+            self.assertEqual(self.checked(bad, code=code).returncode, code)
+        for action in ("stop", "migrate_from"):
+            self.assertEqual(self.checked(bad, action=action).returncode, 0)
+        self.assertFalse((self.directory / "ran").exists())
+
+    def test_one_that_is_missing_dies_or_hangs_is_a_failure_in_time(self):
+        killed = self.script("killed", "kill -9 $$\n")
+        hangs = self.script("hangs", "echo $$ > pid; echo waits; exec sleep 60\n")
+        for script, part in [("/no/such", "can't be run: No such file"), (killed, "ended by signal 9"),
+                             (hangs, "did not end in time and was killed: waits")]:
+            result = self.checked(script, timeout=1500)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(part, self.reason(result))
+        self.assertFalse(pathlib.Path("/proc/" + (self.directory / "pid").read_text().strip()).exists())
+
+    def test_a_start_waits_until_the_services_are_up(self):
+        late = self.script("late", "test -e ran || { touch ran; echo not yet; exit 1; }\n")
+        self.assertEqual(self.checked(late, action="start").returncode, 0)
+        never = self.script("never", "echo not yet; exit 1\n")
+        result = self.checked(never, action="start", timeout=2000)
+        self.assertEqual((result.returncode, self.reason(result)), (1, f"monitor_scripts: {never} ended with 1: not yet"))
+
+    def test_without_the_daemon_they_are_run_too(self):
+        self.direct(0)
+        bad = self.script("bad", "exit 1\n")
+        result = self.ocf("monitor", env={"OCF_RESKEY_monitor_scripts": bad})
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(self.called(), ["--direct monitor"])
+
+
 class InitScript(Case):
     def test_status_prints_one_word_and_has_the_codes_of_lsb(self):
         for code, word, expected in [(0, "running\n", 0), (7, "stopped\n", 3), (1, "", 4), (4, "", 4)]:
