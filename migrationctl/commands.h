@@ -20,6 +20,7 @@ using Chosen = std::function<int()>;
 void add_explain(CLI::App& program, Chosen& chosen);
 void add_forget(CLI::App& program, Chosen& chosen);
 void add_keygen(CLI::App& program, Chosen& chosen);
+void add_plan(CLI::App& program, Chosen& chosen);
 void add_status(CLI::App& program, Chosen& chosen);
 void add_watch(CLI::App& program, Chosen& chosen);
 

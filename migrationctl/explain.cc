@@ -6,19 +6,12 @@
 // be had: under Heartbeat there is no scheduler to ask, and what decides there is said in its place; and a daemon that is
 // down does not silence the scheduler.
 #include "migrationctl/commands.h"
+#include "migrationctl/decision.h"
 
-#include <cstdlib>
 #include <iostream>
 #include <memory>
-#include <optional>
 #include <string>
 
-#include <nlohmann/json.hpp>
-#include <sys/utsname.h>
-
-#include "migrationctl/daemon.h"
-#include "migrationctl/status-view.h"
-#include "migrationd/intent/intent.h"
 #include "migrationd/io/crm-simulate.h"
 
 namespace migrationctl {
@@ -35,16 +28,6 @@ struct Options {
   bool json = false;
 };
 
-std::string temporary_directory() {
-  const char* set = std::getenv("TMPDIR");
-  return set && *set ? set : "/tmp";
-}
-
-std::string this_node() {
-  utsname names{};
-  return uname(&names) == 0 ? names.nodename : "";
-}
-
 std::string in_words(const Options& options, const intent::Decision& decision) {
   std::string text = "A stop of " + harmless(options.resource) + " on " + harmless(options.node);
   switch (decision.intent) {
@@ -56,55 +39,6 @@ std::string in_words(const Options& options, const intent::Decision& decision) {
     case intent::Intent::keep: text += " would leave it running, to be taken back by the next start here"; break;
   }
   return text + ": " + harmless(decision.reason) + ".\n";
-}
-
-/// What the daemon of this node said, or why it said nothing.
-struct FromDaemon {
-  std::optional<Daemon> daemon;
-  std::string node;
-  std::string cluster;  ///< the cluster manager's name; empty: not known
-  std::string body;     ///< JSON; empty: nothing
-  std::string trouble;
-};
-
-FromDaemon ask_daemon(const Options& options) {
-  FromDaemon from;
-  auto daemon = Daemon::connect();
-  if (!daemon) {
-    from.trouble = daemon.error();
-    return from;
-  }
-  from.daemon.emplace(std::move(daemon.value()));
-  if (const auto body = from.daemon->ask("ctl-status"); body)
-    if (const auto status = read_status(body.value()); status) {
-      from.node = status.value().node;
-      from.cluster = status.value().cluster;
-    }
-  if (!options.node.empty() && options.node != from.node) {
-    from.trouble = "only the daemon on " + options.node + " knows what was decided there lately";
-    return from;
-  }
-  auto body = from.daemon->ask("ctl-explain", options.resource);
-  if (body) from.body = std::move(body.value());
-  else from.trouble = body.error();
-  return from;
-}
-
-// A CIB may hold names that are not UTF-8: they are shown with replacement characters, not thrown at.
-std::string dump(const nlohmann::ordered_json& json) {
-  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-}
-
-nlohmann::ordered_json in_json(const migrationd::Result<intent::Decision>& decision) {
-  nlohmann::ordered_json answer;
-  answer["intent"] = nullptr;
-  answer["to"] = nullptr;
-  if (decision) {
-    answer["intent"] = intent::to_string(decision.value().intent);
-    if (!decision.value().to.empty()) answer["to"] = decision.value().to;
-  }
-  answer["reason"] = decision ? decision.value().reason : decision.error();
-  return answer;
 }
 
 migrationd::Result<intent::Decision> ask_scheduler(const Options& options) {
@@ -123,25 +57,6 @@ constexpr const char* under_heartbeat =
     "under Heartbeat a stop is judged when it comes, by why Heartbeat stops: shutting down, going to standby or giving the group to the "
     "peer leaves the domain running, offered to the peer, or first pushes it there, if the peer is ready; a stop by hand really stops it";
 
-/// The scheduler's answer with what only the daemons know: the stop's own conditions here, and the destination's word.
-migrationd::Result<intent::Decision> with_daemons(migrationd::Result<intent::Decision> planned, FromDaemon& from, const Domain& domain) {
-  if (!domain.real_stop.empty()) return intent::Decision{intent::Intent::stop, {}, domain.real_stop};
-  if (!planned) return planned;
-  intent::Decision& decision = planned.value();
-  if (decision.intent != intent::Intent::offer && decision.intent != intent::Intent::push) return planned;
-  const auto unasked = [&](const std::string& why) {
-    decision.reason += ", if it is ready, which was not asked: " + why;
-    return planned;
-  };
-  if (from.body.empty()) return unasked(from.trouble);
-  const auto said = from.daemon->ask("ctl-ready", domain.name, {{"node", decision.to}});
-  const auto ready = said ? read_ready(said.value()) : migrationd::Error{said.error()};
-  if (!ready) return unasked(ready.error());
-  if (!ready.value().ok()) return intent::with_destination(decision, false, ready.value().error());
-  decision.reason += ", and its daemon says that it is ready";
-  return planned;
-}
-
 int complain(const Options& options, const std::string& why) {
   std::cerr << "migrationctl: cannot explain " << harmless(options.resource)
             << (options.node.empty() ? "" : " on " + harmless(options.node)) << ": " << harmless(why) << '\n';
@@ -157,7 +72,7 @@ int run_offline(const Options& options) {
 
 int run(Options options) {
   if (!options.cib.empty()) return run_offline(options);
-  FromDaemon from = ask_daemon(options);
+  FromDaemon from = ask_daemon(options.resource, options.node);
   if (options.node.empty()) options.node = from.node.empty() ? this_node() : from.node;
   Domain domain;
   if (!from.body.empty()) {

@@ -27,6 +27,8 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 
+constexpr std::string_view our_agent = "ocf:migrationd:VirtualDomain";
+
 /// A fresh private directory, removed with all that is in it.
 class WorkingDirectory {
  public:
@@ -90,17 +92,43 @@ class Inquiry {
   Milliseconds left() const { return std::chrono::duration_cast<Milliseconds>(end_ - Steady::now()); }
 
   boost::asio::awaitable<Result<Reading>> read() {
-    Result<std::string> cib{std::string{}};
-    if (question_.cib_file.empty())
-      cib = co_await run(query());
-    else
-      cib = read_file(question_.cib_file);
+    const auto cib = co_await fetch();
     if (!cib) co_return Error{cib.error()};
     const auto prepared = prepare(cib.value());
     if (!prepared) co_return Error{prepared.error()};
     const auto summary = co_await run(simulate());
     if (!summary) co_return Error{summary.error()};
     co_return collect(summary.value());
+  }
+
+  /// With the node in standby, of each resource of ours that is active there.
+  boost::asio::awaitable<Result<std::vector<StandbyMove>>> standby() {
+    const auto cib = co_await fetch();
+    if (!cib) co_return Error{cib.error()};
+    const auto names = read_names(cib.value());
+    if (!names) co_return Error{names.error()};
+    if (!names.value().nodes.contains(question_.node)) co_return Error{unknown_node(names.value())};
+    if (const Outcome written = write_file(directory_.file("cib.xml"), cib.value()); !written) co_return Error{written.error()};
+    const auto changed = co_await run(put_to_standby());
+    if (!changed) co_return Error{changed.error()};
+    const auto summary = co_await run(simulate());
+    if (!summary) co_return Error{summary.error()};
+    const auto all = collect(summary.value());
+    if (!all) co_return Error{all.error()};
+    std::vector<StandbyMove> moves;
+    for (const auto& [name, resource] : all.value().facts.resources) {
+      if (resource.agent != our_agent || !resource.configured || !resource.active.contains(question_.node)) continue;
+      question_.resource = name;
+      auto reading = collect(summary.value());
+      if (!reading) co_return Error{reading.error()};
+      if (decided(reading.value()).decision.intent != intent::Intent::stop) {
+        const auto other = co_await redefined();
+        if (!other) co_return Error{"whether the definition of " + name + " changed can't be told: " + other.error()};
+        reading.value().facts.redefined = other.value();
+      }
+      moves.push_back(decided(reading.value()));
+    }
+    co_return moves;
   }
 
   /// Facts::redefined by the digests of the resource's parameters.
@@ -140,11 +168,24 @@ class Inquiry {
     return Reading{std::move(plan.value()), std::move(facts.value())};
   }
 
+  StandbyMove decided(const Reading& reading) const {
+    const bool migrated = !intent::find(reading.plan, question_.resource, "migrate_to", question_.node).empty();
+    return {question_.resource, intent::decide(reading.plan, reading.facts, question_.resource, question_.node), migrated};
+  }
+
+  boost::asio::awaitable<Result<std::string>> fetch() {
+    if (question_.cib_file.empty()) co_return co_await run(query());
+    co_return read_file(question_.cib_file);
+  }
+
   std::string unknown_name(const Names& names) const {
     if (!names.resources.contains(question_.resource))
       return "the CIB has no primitive resource named \"" + question_.resource + "\"" + listing(names.resources);
-    if (!names.nodes.contains(question_.node)) return "the CIB has no node named \"" + question_.node + "\"" + listing(names.nodes);
-    return {};
+    return names.nodes.contains(question_.node) ? std::string() : unknown_node(names);
+  }
+
+  std::string unknown_node(const Names& names) const {
+    return "the CIB has no node named \"" + question_.node + "\"" + listing(names.nodes);
   }
 
   static std::string listing(const std::set<std::string>& names) {
@@ -169,6 +210,11 @@ class Inquiry {
   ProcessOrder simulate() const {
     return order({"crm_simulate", "-x", directory_.file("cib.xml"), "-R", "-G", directory_.file("graph.xml"), "-I",
                   directory_.file("input.xml"), "-O", directory_.file("output.xml"), "--output-as=xml"});
+  }
+  ProcessOrder put_to_standby() const {
+    ProcessOrder made = order({"crm_standby", "-N", question_.node, "-v", "on"});
+    made.environment.push_back("CIB_file=" + directory_.file("cib.xml"));
+    return made;
   }
   ProcessOrder compare() const {
     ProcessOrder made = order({"crm_resource", "--digests", "--resource", question_.resource, "--node", question_.node, "--output-as=xml"});
@@ -206,6 +252,13 @@ boost::asio::awaitable<Result<intent::Decision>> explain_once(const SchedulerQue
   if (redefined.value().empty()) co_return decision;
   facts.redefined = redefined.value();
   co_return intent::decide(plan, facts, question.resource, question.node);
+}
+
+boost::asio::awaitable<Result<std::vector<StandbyMove>>> explain_standby(SchedulerQuestion question) {
+  auto directory = WorkingDirectory::make(question.directory);
+  if (!directory) co_return Error{directory.error()};
+  Inquiry inquiry(question, std::move(directory.value()));
+  co_return co_await inquiry.standby();
 }
 
 boost::asio::awaitable<Result<intent::Judged>> judge(SchedulerQuestion question) {
@@ -254,13 +307,21 @@ boost::asio::awaitable<Result<intent::Decision>> explain_stop(SchedulerQuestion 
   }
 }
 
-Result<intent::Decision> explain_stop_now(SchedulerQuestion question) {
+namespace {
+template <class T>
+Result<T> now(boost::asio::awaitable<Result<T>> work) {
   boost::asio::io_context loop;
-  std::optional<Result<intent::Decision>> answer;
-  spawn<intent::Decision>(loop.get_executor(), explain_stop(std::move(question)),
-                          [&](Result<intent::Decision> decision) { answer.emplace(std::move(decision)); });
+  std::optional<Result<T>> answer;
+  spawn<T>(loop.get_executor(), std::move(work), [&](Result<T> said) { answer.emplace(std::move(said)); });
   loop.run();
-  return answer ? std::move(*answer) : Result<intent::Decision>(Error{"reading the scheduler's plan was broken off"});
+  return answer ? std::move(*answer) : Result<T>(Error{"reading the scheduler's plan was broken off"});
+}
+}  // namespace
+
+Result<intent::Decision> explain_stop_now(SchedulerQuestion question) { return now<intent::Decision>(explain_stop(std::move(question))); }
+
+Result<std::vector<StandbyMove>> explain_standby_now(SchedulerQuestion question) {
+  return now<std::vector<StandbyMove>>(explain_standby(std::move(question)));
 }
 
 void explain_stop(boost::asio::any_io_executor executor, SchedulerQuestion question, std::function<void(intent::Decision)> done) {

@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -42,6 +43,17 @@ Result<intent::Decision> explain_stop_now(SchedulerQuestion question);
 /// The same with a callback, on `executor`, exactly once. Errors have become intent::unsure.
 void explain_stop(boost::asio::any_io_executor executor, SchedulerQuestion question,
                   std::function<void(intent::Decision)> done);
+
+/// What would become of a domain when its node goes to standby.
+struct StandbyMove {
+  std::string resource;
+  intent::Decision decision;  ///< of its stop
+  bool migrated = false;      ///< Pacemaker plans a migrate_to for it, before that stop
+};
+
+/// What `crm_standby` of question.node would do with each resource of this project's agent that is active there, in the order of
+/// their names; question.resource is not used. Nothing of the cluster is changed. Runs until it is answered.
+Result<std::vector<StandbyMove>> explain_standby_now(SchedulerQuestion question);
 
 /// Judges a standing offer again. On an error nothing is judged: the offer stands until its deadline.
 void judge_offer(boost::asio::any_io_executor executor, SchedulerQuestion question,

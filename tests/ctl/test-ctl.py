@@ -62,7 +62,7 @@ class Complaints(Case):
 
     def test_usage(self):
         for arguments in [[], ["explode"], ["forget"], ["explain"], ["status", "x"], ["watch", "--nonsense"],
-                          ["explain", "vm1", "--cib", "x"]]:
+                          ["explain", "vm1", "--cib", "x"], ["plan"]]:
             self.assertEqual(ctl(*arguments).returncode, 2, arguments)
         for arguments in [["--help"], ["--version"], ["watch", "--help"]]:
             result = ctl(*arguments)
@@ -191,6 +191,55 @@ class Words(Case):
             self.assertEqual(answer.returncode, 0, answer.stderr)
             self.assertEqual(list(json.loads(answer.stdout)), ["intent", "to", "reason"])
             self.assertEqual(daemon.requests(), [])
+
+
+class Plan(Case):
+    DATA = pathlib.Path(__file__).resolve().parent.parent / "unit/data/intent"
+
+    def saved(self, name):
+        """One of the saved CIBs, with the domain under our agent."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        cib = pathlib.Path(folder.name, "cib.xml")
+        cib.write_text((self.DATA / name).read_text().replace('provider="heartbeat"', 'provider="migrationd"'))
+        return str(cib)
+
+    def plan(self, *arguments, env=None):
+        result = ctl("plan", *arguments, env=env or dict(os.environ))
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        return result.stdout
+
+    def test_what_a_standby_would_do_is_said_of_each_domain(self):
+        cib = self.saved("quiet.xml")
+        before = pathlib.Path(cib).read_text()
+        self.assertEqual(self.plan("n1", "--cib", cib), "RESOURCE  HOW   TO  WHY\n"
+                         "vm        live  n2  it is to be started on n2\nStandby of n1 would move 1 of 1 live.\n")
+        self.assertEqual(pathlib.Path(cib).read_text(), before)
+        [one] = json.loads(self.plan("n1", "--json", "--cib", cib))
+        self.assertEqual(one, {"resource": "vm", "intent": "offer", "to": "n2", "reason": "it is to be started on n2",
+                               "migrate_to": False})
+        stopped = self.plan("n1", "--cib", self.saved("storage-group.xml"))
+        self.assertIn("vm        stopped  -   fs stops on n1 once it has stopped", stopped)
+        self.assertIn("would move 0 of 1 live", stopped)
+        self.assertIn("No domain of ocf:migrationd:VirtualDomain is active on n2", self.plan("n2", "--cib", cib))
+        self.assertEqual(json.loads(self.plan("n2", "--json", "--cib", cib)), [])
+
+    def test_on_the_node_itself_the_destination_is_asked(self):
+        with tempfile.TemporaryDirectory() as tools:
+            cibadmin = pathlib.Path(tools, "cibadmin")
+            cibadmin.write_text(f"#!/bin/sh\nexec cat '{self.saved('quiet.xml')}'\n")
+            cibadmin.chmod(0o755)
+            live = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+            vm = json.dumps(domain(resource="vm", real_stop=None))
+            with Daemon(status().replace('"alpha"', '"n1"'), vm, '{"ready": false, "why": "no memory"}') as daemon:
+                said = self.plan("n1", env=live)
+                self.assertEqual(daemon.requests(), ["ctl-status ", "ctl-explain vm", "ctl-ready vm1 node=n2"])
+            self.assertIn("vm        stopped  -   ", said)
+            self.assertIn("no memory", said)
+
+    def test_what_cannot_be_planned_is_said(self):
+        self.complains(ctl("plan", "n9", "--cib", self.saved("quiet.xml"), env=dict(os.environ)), 'no node named "n9"', "n1, n2")
+        self.complains(ctl("plan", "n1", "--cib", "/no/such", env=dict(os.environ)), "/no/such")
 
 
 class Watch(Case):
