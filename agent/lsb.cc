@@ -18,7 +18,7 @@ using wire::OcfCode;
 // Nobody above bounds these actions, so the daemon does (start_timeout, the stop's own times); these are only
 // so that a script never hangs for good.
 constexpr Milliseconds status_time{20'000};
-constexpr Milliseconds action_time{20 * 60'000};
+constexpr Milliseconds action_time{120 * 60'000};
 
 Deadline in(Milliseconds time) { return std::chrono::steady_clock::now() + time; }
 

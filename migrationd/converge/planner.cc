@@ -23,13 +23,16 @@ constexpr Milliseconds least_patience{1'000};
 constexpr Milliseconds most_patience{15'000};
 /// With no more time than this it is now or never.
 constexpr Milliseconds last_chance{5'000};
+/// So many passes in a row that leave as much as before have found what the guest rewrites all the time; and what is allowed for it on top.
+constexpr int passes_of_a_floor = 3;
+constexpr double margin_of_a_floor = 1.25;
+/// A stall ends when a pass leaves less than this of what was left as it began.
+constexpr double end_of_a_stall = 0.8;
 constexpr double mib = 1024.0 * 1024.0;
 
 std::string mib_per_second(std::uint64_t bytes) {
   return std::to_string(static_cast<long long>(std::llround(static_cast<double>(bytes) / mib))) + " MiB/s";
 }
-
-std::string seconds(Milliseconds time) { return std::to_string((time.count() + 500) / 1000) + " s"; }
 
 /// Until what is left, `bytes` now and `ratio` (below 1) of it after each pass, can be sent within `downtime`.
 Milliseconds time_until(double bytes, double ratio, double bytes_per_second, Milliseconds downtime) {
@@ -46,11 +49,12 @@ Milliseconds time_until(double bytes, double ratio, double bytes_per_second, Mil
 
 Planner::Planner(Budget budget) : budget_(budget) {
   if (budget_.downtime.count() <= 0) budget_.downtime = usual_downtime;
+  target_ = downtime_target(0, budget_.downtime);
 }
 
 Opening Planner::opening() const {
   Opening opening{downtime_target(0, budget_.downtime), 0, 0};
-  if (budget_.post_copy) return opening;  // it ends the job without slowing the guest
+  if (!budget_.throttle || budget_.post_copy) return opening;  // post-copy ends the job without slowing the guest
   const bool gentle = budget_.time.count() == 0 || budget_.time >= time_to_be_gentle;
   opening.throttle_first = gentle ? 20 : 50;
   opening.throttle_step = gentle ? 20 : 25;
@@ -65,15 +69,20 @@ double Planner::shrinks_to(const Sample& sample) const {
 }
 
 Milliseconds Planner::stalled_target(const Sample& sample) {
-  const bool last = budget_.time.count() > 0 && budget_.time - sample.elapsed <= last_chance;
-  if (!stalls_since_) {
-    stalls_since_ = sample.elapsed;
+  if (!stall_) {
     const Milliseconds share = (budget_.time - sample.elapsed) / patience_share;
-    patience_ = budget_.time.count() == 0 ? most_patience : std::clamp(share, least_patience, most_patience);
+    const Milliseconds patience = budget_.time.count() == 0 ? most_patience : std::clamp(share, least_patience, most_patience);
+    stall_ = Stall{sample.elapsed, pass_, sample.remaining, patience};
   }
   Milliseconds target = downtime_target(0, budget_.downtime);
-  for (Milliseconds at = *stalls_since_ + patience_; at <= sample.elapsed && target < budget_.downtime; at += patience_) target *= 2;
-  return last ? budget_.downtime : std::min(target, budget_.downtime);
+  for (Milliseconds at = stall_->since + stall_->patience; at <= sample.elapsed && target < budget_.downtime; at += stall_->patience) target *= 2;
+  if (budget_.time.count() > 0 && budget_.time - sample.elapsed <= last_chance) return budget_.downtime;
+  // What the guest rewrites all the time is no more than it may stand still for: waiting gains little, and it may be slowed for it.
+  if (pass_ - stall_->pass >= passes_of_a_floor) {
+    const double needed = static_cast<double>(sample.remaining) * 1000 / static_cast<double>(sample.bytes_per_second) * margin_of_a_floor;
+    if (needed <= static_cast<double>(budget_.downtime.count())) target = std::max(target, Milliseconds{std::llround(needed)});
+  }
+  return std::min(target, budget_.downtime);
 }
 
 Advice Planner::at(const Sample& sample) {
@@ -84,9 +93,15 @@ Advice Planner::at(const Sample& sample) {
     remaining_ = sample.remaining;
     pass_ = sample.pass;
   }
-  const Milliseconds least = downtime_target(0, budget_.downtime);
+  Advice given = advice(sample);
+  target_ = given.downtime;
+  return given;
+}
+
+Advice Planner::advice(const Sample& sample) {
   const double ratio = shrinks_to(sample);
-  if (pass_ < 2 || ratio == 0) return {Advice::Step::go_on, least, {}, "the memory is sent for the first time"};
+  if (pass_ < 2) return {Advice::Step::go_on, target_, {}, "the memory is sent for the first time"};
+  if (sample.bytes_per_second == 0) return {Advice::Step::go_on, target_, {}, "how fast the network carries is not known"};
 
   const std::string rates = "the guest writes " + mib_per_second(sample.written_per_second) + ", the network carries " +
                             mib_per_second(sample.bytes_per_second);
@@ -94,29 +109,26 @@ Advice Planner::at(const Sample& sample) {
   const auto in_time = [&](Milliseconds needed) {
     return budget_.time.count() == 0 || static_cast<double>(needed.count()) <= static_cast<double>(time_left.count()) * counted_on;
   };
-  if (ratio < no_progress) {
-    for (Milliseconds target = least;; target = std::min(target * 2, budget_.downtime)) {
+  // One pass that leaves a little less is no end of a stall.
+  if (stall_ && static_cast<double>(sample.remaining) < static_cast<double>(stall_->remaining) * end_of_a_stall) stall_.reset();
+  const bool never = ratio >= no_progress || stall_;
+  if (!never) {
+    for (Milliseconds target = downtime_target(0, budget_.downtime);; target = std::min(target * 2, budget_.downtime)) {
       const Milliseconds needed = time_until(static_cast<double>(sample.remaining), ratio,
                                              static_cast<double>(sample.bytes_per_second), target);
-      if (in_time(needed)) {
-        stalls_since_.reset();
-        return {Advice::Step::go_on, target, needed, "it converges: " + rates};
-      }
+      if (in_time(needed)) return {Advice::Step::go_on, target, needed, "it converges: " + rates};
       if (target >= budget_.downtime) break;
     }
   }
-  const bool never = ratio >= no_progress;
-  const std::string stalls = (never ? "it does not converge: " : "it does not converge in the time there is: ") + rates;
   const Milliseconds target = never ? stalled_target(sample) : budget_.downtime;
+  std::string stalls = (never ? "it does not converge: " : "it does not converge in the time there is: ") + rates;
   // It may be a burst; but a guest that writes faster than the network carries needs no second look.
-  const bool lasts = measured_ > 0 && (!never || sample.elapsed - *stalls_since_ >= patience_);
-  const bool sure = lasts || sample.written_per_second > sample.bytes_per_second;
-  if (budget_.post_copy && sure) {
+  const bool lasts = measured_ > 0 && (!never || sample.elapsed - stall_->since >= stall_->patience);
+  if (budget_.post_copy && (lasts || sample.written_per_second > sample.bytes_per_second)) {
     return {Advice::Step::post_copy, budget_.downtime, {}, stalls + "; it goes on at the destination, which fetches the rest (post-copy)"};
   }
-  std::string then = sample.throttle > 0 ? "; the guest is slowed by " + std::to_string(sample.throttle) + " %" : "";
-  if (budget_.time.count() > 0) then += "; aborted in " + seconds(time_left) + " if that does not help";
-  return {Advice::Step::go_on, target, {}, stalls + then};
+  if (sample.throttle > 0) stalls += "; the guest is slowed by " + std::to_string(sample.throttle) + " %";
+  return {Advice::Step::go_on, target, {}, stalls};
 }
 
 }  // namespace migrationd::converge

@@ -15,6 +15,7 @@ namespace migrationd::converge {
 struct Budget {
   Milliseconds time{0};      ///< from its begin until it is aborted; 0: no limit
   Milliseconds downtime{0};  ///< the most that the guest may stand still for; 0: usual_downtime
+  bool throttle = true;      ///< the guest may be slowed
   bool post_copy = false;    ///< the domain consents: the death of either node in the middle then kills the guest
 };
 
@@ -54,6 +55,7 @@ class Planner {
  private:
   /// What is left after a pass, of what was left before it; above 1 it grows. 0: not known.
   double shrinks_to(const Sample& sample) const;
+  Advice advice(const Sample& sample);
   /// Grows from the least to all that is allowed while the job stalls.
   Milliseconds stalled_target(const Sample& sample);
 
@@ -61,8 +63,14 @@ class Planner {
   int pass_ = 0;
   std::uint64_t remaining_ = 0;  ///< as the pass began
   double measured_ = 0;          ///< of what a pass left the next one left so much; 0: not known
-  std::optional<Milliseconds> stalls_since_;
-  Milliseconds patience_{0};  ///< until the target is doubled, while it stalls
+  struct Stall {
+    Milliseconds since{0};
+    int pass = 0;
+    std::uint64_t remaining = 0;  ///< as it began
+    Milliseconds patience{0};     ///< until the target is doubled
+  };
+  std::optional<Stall> stall_;
+  Milliseconds target_;  ///< of the last advice
 };
 
 }  // namespace migrationd::converge

@@ -79,12 +79,28 @@ bool Engine::farewell_is_doubtful(const NodeName& node) const {
   return old_farewells_.contains(node) || world_.cluster.member(node) || !world_.cluster.quorate();
 }
 
+/// Of whom this node heard, or knows that it held a domain; without those whose farewell came after that and is in no doubt.
+std::set<NodeName> Engine::maybe_at_work() const {
+  std::set<NodeName> nodes = old_farewells_;
+  const auto seems = [&](const NodeName& node) {
+    if (cluster_.others.contains(node) && !farewells_.contains(node)) nodes.insert(node);
+  };
+  for (const auto& [node, heard] : last_word_)
+    if (heard > begun_) seems(node);
+  for (const auto& [uuid, runner] : runners_) seems(runner->state().noted.node);
+  return nodes;
+}
+
 /// Without a cluster manager nobody says that who left is back beside `from`, which leaves now; it may have given it a domain.
 void Engine::overtaken_farewells(const NodeName& from, const std::set<NodeName>& at_work) {
   for (const NodeName& node : at_work) {
     if (!farewells_.contains(node)) continue;
-    world_.log.write(Log::Level::notice, "", "the farewell of " + node + " is in doubt: " + from + " heard of it since");
+    world_.log.write(Log::Level::notice, "", "the farewell of " + node + " is in doubt: " + from + " knows that it may be back");
     old_farewells_.insert(node);
+    for (auto& [uuid, runner] : runners_) {
+      const auto answer = runner->state().answers.find(node);
+      if (answer != runner->state().answers.end() && answer->second.kind == handoff::Answer::Kind::left) runner->feed(event::Unproven{node});
+    }
   }
 }
 

@@ -38,8 +38,10 @@ struct DomainRunner::Hands {
   DomainRunner& r;
   const DomainUuid& uuid() const { return r.record_.uuid; }
 
-  void operator()(const action::SendClaim& a) { 
-    r.send(a.to, wire::Claim{uuid(), a.attempt, a.epoch, r.record_.resource, r.record_.parameters});
+  void operator()(const action::SendClaim& a) {
+    const Milliseconds left = r.start_by_ - r.world_.clock.now();
+    r.send(a.to, wire::Claim{uuid(), a.attempt, a.epoch, r.record_.resource, r.record_.parameters,
+                             static_cast<std::uint64_t>(std::max(left, Milliseconds{0}).count())});
   }
   void operator()(const action::SendWithdraw& a) { r.send(a.to, wire::Withdraw{uuid(), a.attempt}); }
   void operator()(const action::SendGiven& a) { r.send(a.to, wire::Given{uuid(), a.attempt, a.epoch}); }
@@ -63,7 +65,8 @@ struct DomainRunner::Hands {
   }
   void operator()(const action::WatchJob& a) {
     const Attempt attempt = a.attempt;
-    r.world_.hypervisor.watch_job(uuid(), r.policy_.handoff_timeout, r.alive<MigrationEnd>([this_ = &r, attempt](MigrationEnd end) {
+    const MigrateOrder order = r.way_to(r.record_.state.peer, r.policy_.handoff_timeout);
+    r.world_.hypervisor.watch_job(uuid(), order, r.alive<MigrationEnd>([this_ = &r, attempt](MigrationEnd end) {
       this_->job_ended(attempt, std::move(end));
     }));
   }
@@ -73,7 +76,10 @@ struct DomainRunner::Hands {
   void operator()(const action::ArmOffer& a) { r.arm_offer(a.ends); }
   void operator()(const action::DisarmOffer&) { r.disarm_offer(); }
   void operator()(const action::RequestFencing& a) { r.host_.request_fencing(a.node, a.why); }
-  void operator()(const action::AnswerStart& a) { r.host_.answered(a.token, a.ok, a.why); }
+  void operator()(const action::AnswerStart& a) {
+    r.start_by_ = {};
+    r.host_.answered(a.token, a.ok, a.why);
+  }
   void operator()(const action::AnswerStop& a) { r.host_.answered(a.token, a.ok, a.why); }
   void operator()(const action::AnswerPush& a) { r.host_.answered(a.token, a.ok, a.why); }
   void operator()(const action::RejudgeStop& a) { r.host_.rejudge_stop(a.token); }
@@ -287,13 +293,9 @@ void DomainRunner::drop_copy() {
 }
 
 void DomainRunner::start_job(const NodeName& to, Attempt attempt) {
-  MigrateOrder order;
-  if (policy_.way_to) order = policy_.way_to(record_.name, to);
-  order.to = to;
-  const Instant now = world_.clock.now();
-  order.limit = job_by_ > now ? job_by_ - now : policy_.handoff_timeout;
+  const Milliseconds left = std::exchange(job_by_, {}) - world_.clock.now();
   remark("migrating to " + to);
-  world_.hypervisor.migrate(record_.uuid, order, alive<MigrationEnd>([this, attempt](MigrationEnd end) {
+  world_.hypervisor.migrate(record_.uuid, way_to(to, left.count() > 0 ? left : policy_.handoff_timeout), alive<MigrationEnd>([this, attempt](MigrationEnd end) {
     job_ended(attempt, std::move(end));
   }));
 }

@@ -65,6 +65,16 @@ class DomainRunner {
   void stop_by(Instant when) { stop_by_ = when; }
   /// When the job that is about to start must have ended.
   void job_by(Instant when) { job_by_ = when; }
+  /// How its memory gets to `node`, within `limit`.
+  MigrateOrder way_to(const NodeName& node, Milliseconds limit = Milliseconds{0}) const {
+    MigrateOrder order;
+    if (policy_.way_to) order = policy_.way_to(record_.name, node);
+    order.to = node;
+    order.limit = limit;
+    return order;
+  }
+  /// A start has until then.
+  void start_by(Instant when) { start_by_ = when; }
 
  private:
   struct Hands;  // one overload per action
@@ -122,6 +132,7 @@ class DomainRunner {
   TimerId destroy_timer_ = 0;
   Instant stop_by_;
   Instant job_by_;
+  Instant start_by_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
 };
 

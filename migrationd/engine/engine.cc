@@ -118,6 +118,7 @@ void Engine::hypervisor_changed(bool usable) {
 
 /// One overload per message of a peer.
 struct Engine::FromPeer {
+
   Engine& e;
   const NodeName& from;
   const std::string& installation;
@@ -126,10 +127,14 @@ struct Engine::FromPeer {
   void operator()(const wire::Claim& m) {
     const bool claimable = !e.world_.cluster.active_here() || e.world_.cluster.member(from);
     DomainRunner& runner = e.runner(m.domain, "");
-    // Started here by hand, and never the cluster manager's: it leaves by the parameters of the resource that wants it.
-    if (runner.record().resource.empty() && !m.resource.empty() && runner.view().here != handoff::Here::absent) {
+    // Started here by hand, it leaves by the parameters of the resource that wants it, not by some of before that.
+    const bool by_hand = runner.state().phase == Phase::gone || runner.record().resource.empty();
+    if (claimable && by_hand && !m.resource.empty() && runner.view().here == handoff::Here::running) {
       runner.describe(m.resource, m.parameters, e.policy_of(m.parameters));
     }
+    // No job for longer than the claimer waits for it.
+    const auto stands = static_cast<std::uint64_t>(runner.policy().handoff_timeout.count());
+    if (m.time_left_ms > 0) runner.job_by(e.world_.clock.now() + Milliseconds{std::min(m.time_left_ms, stands)});
     runner.feed(event::Claim{
         from, m.attempt, claimable,
         claimable ? "" : "it is held by the cluster manager here, which does not see " + from + " as a member",
@@ -280,10 +285,7 @@ bool Engine::idle() const {
 void Engine::say_farewell() {
   leaving_ = true;
   if (!idle() || !hypervisor_usable_) return;
-  wire::Farewell farewell;
-  for (const auto& [node, heard] : last_word_) {
-    if (heard > begun_ && !farewells_.contains(node)) farewell.at_work.insert(node);
-  }
+  const wire::Farewell farewell{maybe_at_work()};
   // From now on they may start without asking us, so their own farewells prove nothing any more.
   farewells_.clear();
   world_.journal.write_farewells(farewells_);

@@ -153,6 +153,9 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   void time_up(handoff::Token token);
   StopQuestion question_of(const DomainRunner& runner) const;
 
+  static Milliseconds real_stop_time(const DomainRunner& runner);
+  Instant real_stop_by(const Pending& pending);
+
   // absence.cc
   void check_assumptions(const NodeName& node);
   void check_for_a_twin(const NodeName& node, const DomainRunner& runner, Epoch epoch);
@@ -160,6 +163,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   bool wants_proof(const DomainRunner& runner) const;
   void clean_up_proven_starts();
   bool held_beyond_membership(const DomainUuid& uuid) const;
+  std::set<NodeName> maybe_at_work() const;
   void overtaken_farewells(const NodeName& from, const std::set<NodeName>& at_work);
   bool farewell_is_doubtful(const NodeName& node) const;
   std::string uncounted_farewells(const DomainRunner& runner) const;

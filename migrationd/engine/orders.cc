@@ -17,8 +17,9 @@ namespace event = handoff::event;
 
 namespace {
 
-/// For callers that set no limit (Heartbeat, init scripts).
-constexpr Milliseconds stop_without_limit = 180s;
+/// For callers that set no limit (Heartbeat, init scripts). Of a stop it is the time to move the domain; its real end comes on top.
+constexpr Milliseconds stop_without_limit = 900s;
+constexpr Milliseconds longest_stop = 110min;  ///< shorter than the agent waits
 constexpr Milliseconds push_without_limit = 120s;
 /// A claim that was released is made again after this.
 constexpr Milliseconds retry_after = 1s;
@@ -91,10 +92,11 @@ OrderId Engine::order(Order order, Callback<OrderReply> reply) {
   pending.uuid = runner->record().uuid;
   pending.reply = std::move(reply);
   Milliseconds timeout = pending.order.timeout;
-  if (timeout.count() <= 0) {
+  pending.without_limit = timeout.count() <= 0;
+  if (pending.without_limit) {
     switch (pending.order.kind) {
       case Order::Kind::start: timeout = runner->policy().start_timeout; break;
-      case Order::Kind::stop: timeout = std::max(stop_without_limit, runner->policy().shutdown_timeout * 5 / 4 + 30s); break;
+      case Order::Kind::stop: timeout = std::min(stop_without_limit + real_stop_time(*runner), longest_stop); break;
       case Order::Kind::monitor:
       case Order::Kind::reload:
       case Order::Kind::migrate_to:
@@ -235,7 +237,10 @@ bool Engine::refused_for_memory(const Pending& pending) {
 
 /// Also migrate_from's: the domain is here, or is fetched; a push that failed is made good by a pull.
 void Engine::begin_start(Pending& pending) {
-  if (!refused_for_memory(pending)) find(pending.uuid)->feed(event::Start{pending.token});
+  if (refused_for_memory(pending)) return;
+  DomainRunner& runner = *find(pending.uuid);
+  runner.start_by(pending.ends);
+  runner.feed(event::Start{pending.token});
 }
 
 void Engine::begin_push(Pending& pending) {

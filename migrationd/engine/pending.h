@@ -14,6 +14,7 @@ struct Engine::Pending {
   DomainUuid uuid;
   Callback<OrderReply> reply;
   Instant ends;                  ///< the time of the order, less a margin for the answer's way
+  bool without_limit = false;    ///< the caller gave it no time
   Instant decide_by;             ///< a stop: its meaning is known by then, or it is a real one
   TimerId end_timer = 0;
   TimerId short_timer = 0;       ///< a stop: two thirds of its time are over

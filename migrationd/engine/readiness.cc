@@ -43,8 +43,7 @@ void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Instant
   question.ends = now + std::min(answer_time, std::max((order_ends - now) / 4, Milliseconds{0}));
   question.message = {number, runner.record().uuid, runner.record().name, runner.view().memory_kib,
                       runner.record().definition, only_asked, {}};
-  MigrateOrder way;
-  if (runner.policy().way_to) way = runner.policy().way_to(runner.record().name, node);
+  const MigrateOrder way = runner.way_to(node);
   world_.hypervisor.departure(question.message.domain, way, alive<Result<Departure>>([this, number, job_time, way](Result<Departure> departure) {
     departs(number, departure, departure.ok() ? too_slow(departure.value(), way, job_time) : "");
   }));

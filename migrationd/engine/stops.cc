@@ -18,6 +18,8 @@ namespace {
 
 /// An offer with something active beneath the domain stands no longer than this.
 constexpr Milliseconds short_offer = 30s;
+/// Of a stop whose caller sets no limit, where shutdown_timeout does not ask for more.
+constexpr Milliseconds stop_of_a_guest = 180s;
 /// A silent hypervisor is waited for so long before a stop is a real one; and looked at in this rhythm.
 constexpr Milliseconds hypervisor_silence = 20s;
 constexpr Milliseconds look_again_after = 200ms;
@@ -41,7 +43,7 @@ void Engine::begin_stop(Pending& pending) {
     found->second->short_timer = 0;
     find(found->second->uuid)->feed(event::TimeShort{});
   });
-  find(pending.uuid)->stop_by(pending.ends);
+  find(pending.uuid)->stop_by(real_stop_by(pending));
   pending.decide_by = world_.clock.now() + std::min(hypervisor_silence, time / 3);
   mean_stop(token);
 }
@@ -110,8 +112,19 @@ bool Engine::wait_for_hypervisor(Pending& pending) {
   return true;
 }
 
+Milliseconds Engine::real_stop_time(const DomainRunner& runner) {
+  return std::max(stop_of_a_guest, runner.policy().shutdown_timeout * 5 / 4 + 30s);
+}
+
+/// A guest that does not listen is not waited for all the time that a move may take.
+Instant Engine::real_stop_by(const Pending& pending) {
+  if (!pending.without_limit) return pending.ends;
+  return std::min(pending.ends, world_.clock.now() + real_stop_time(*find(pending.uuid)));
+}
+
 void Engine::real_stop(Pending& pending, const std::string& reason) {
   DomainRunner& runner = *find(pending.uuid);
+  runner.stop_by(real_stop_by(pending));
   runner.remark("a real stop: " + reason);
   runner.feed(event::Stop{pending.token, StopMeaning::real, {}});
 }

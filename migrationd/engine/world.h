@@ -61,6 +61,7 @@ struct MigrateOrder {
   std::uint64_t speed_mib = 0;     ///< bandwidth limit in MiB/s; 0: none
   Milliseconds limit{0};           ///< abort the job when it has not ended by then; 0: none
   std::string options;             ///< the parameter migrate_options
+  bool auto_converge = true;       ///< the hypervisor may slow a guest that does not converge
 };
 
 /// A job's end and the hypervisor's own word about it.
@@ -117,8 +118,9 @@ class Hypervisor {
   virtual void migrate(const DomainUuid& uuid, const MigrateOrder& order, Callback<MigrationEnd> done) = 0;
   /// The end of a job of before the daemon came up. When no job is active any more, says at once how it
   /// ended: from the domain's state and, when it is absent, from what libvirt's own per-domain log says of its
-  /// end ("shutting down, reason=migrated" is `migrated`; any other reason or none is `vanished`). It is aborted when `limit` is over.
-  virtual void watch_job(const DomainUuid& uuid, Milliseconds limit, Callback<MigrationEnd> done) = 0;
+  /// end ("shutting down, reason=migrated" is `migrated`; any other reason or none is `vanished`). `order`: as it would be given
+  /// now; its limit and downtime count.
+  virtual void watch_job(const DomainUuid& uuid, const MigrateOrder& order, Callback<MigrationEnd> done) = 0;
   virtual void abort_job(const DomainUuid& uuid, Callback<Outcome> done) = 0;
   /// Memory a new domain can have here, in KiB: what copies that are still arriving will take is not in it. Nothing: it
   /// can't be told.

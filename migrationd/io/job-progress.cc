@@ -41,6 +41,7 @@ Result<std::optional<JobProgress>> read_job_progress(const Connection& connectio
   }
   progress.bytes_per_second = said[VIR_DOMAIN_JOB_MEMORY_BPS] + said[VIR_DOMAIN_JOB_DISK_BPS];
   progress.iteration = said[VIR_DOMAIN_JOB_MEMORY_ITERATION];
+  progress.memory_bytes_per_second = said[VIR_DOMAIN_JOB_MEMORY_BPS];
   progress.memory_remaining_bytes = said[VIR_DOMAIN_JOB_MEMORY_REMAINING];
   progress.memory_sent_bytes = said[VIR_DOMAIN_JOB_MEMORY_PROCESSED];
   progress.written_bytes_per_second = said[VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE] * said[VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE];

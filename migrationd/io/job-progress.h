@@ -21,6 +21,7 @@ struct JobProgress {
   std::uint64_t bytes_per_second = 0;
   std::uint64_t iteration = 0;         ///< the pass over the memory
   std::uint64_t memory_remaining_bytes = 0;
+  std::uint64_t memory_bytes_per_second = 0;
   std::uint64_t memory_sent_bytes = 0;          ///< since the begin, what was sent twice counted twice
   std::uint64_t written_bytes_per_second = 0;   ///< memory that the guest writes to
   int throttle_percent = 0;                     ///< by which the guest is slowed

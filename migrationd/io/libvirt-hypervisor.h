@@ -69,7 +69,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
   void ask_shutdown(const DomainUuid& uuid, const std::string& mode, engine::Callback<Outcome> done) override;
   void destroy(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
   void migrate(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done) override;
-  void watch_job(const DomainUuid& uuid, Milliseconds limit, engine::Callback<engine::MigrationEnd> done) override;
+  void watch_job(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done) override;
   void abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
   std::optional<std::uint64_t> free_memory_kib() const override;
   std::uint64_t memory_need_kib(const std::string& xml) const override;

@@ -10,6 +10,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include "migrationd/converge/downtime.h"
 #include "migrationd/io/boot-clock.h"
 #include "migrationd/io/copy-mark.h"
 #include "migrationd/io/migrate-options.h"
@@ -116,7 +117,9 @@ Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const 
   if (order.speed_mib != 0) ok = ok && parameters.add(VIR_MIGRATE_PARAM_BANDWIDTH, static_cast<unsigned long long>(order.speed_mib));
   for (const MigrateParameter& one : options.value().parameters)
     ok = ok && std::visit([&](const auto& value) { return parameters.add(one.field.c_str(), value); }, one.value);
-  if (slows_by_itself(connection) && opening.throttle_first > 0 && !names_throttling(options.value())) {
+  if (names_throttling(options.value())) {
+    flags |= VIR_MIGRATE_AUTO_CONVERGE;
+  } else if (slows_by_itself(connection) && opening.throttle_first > 0) {
     flags |= VIR_MIGRATE_AUTO_CONVERGE;
     ok = ok && parameters.add(VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL, opening.throttle_first) &&
          parameters.add(VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT, opening.throttle_step);
@@ -167,9 +170,10 @@ void MigrationJob::watch_emulator() {
 void MigrationJob::order(const MigrateOrder& order) {
   watch_emulator();
   facts_.call = JobFacts::Call::running;
-  planner_.emplace(converge::Budget{order.limit, order.downtime, false});
+  most_downtime_ = order.downtime;
+  planner_.emplace(converge::Budget{order.limit, order.downtime, order.auto_converge, false});
   const converge::Opening opening = planner_->opening();
-  advice_.downtime = opening.downtime;
+  advice_.downtime = downtime_ = opening.downtime;
   if (order.limit.count() > 0) abort_at(order.limit);
   Connection connection = hypervisor_.connection_;
   std::string what = "migrate domain " + uuid_.str() + " to " + order.to;
@@ -181,8 +185,10 @@ void MigrationJob::order(const MigrateOrder& order) {
                                     });
 }
 
-void MigrationJob::watch(Milliseconds limit) {
-  abort_at(limit);
+void MigrationJob::watch(const MigrateOrder& order) {
+  abort_at(order.limit);
+  most_downtime_ = order.downtime;
+  planner_.emplace(converge::Budget{order.limit, order.downtime, order.auto_converge, false});
   watch_emulator();
   // A job found in its switchover: the event came before us.
   if (const DomainFacts* facts = hypervisor_.registry_.facts(uuid_))
@@ -201,8 +207,9 @@ void MigrationJob::returned(Outcome outcome) {
   judge();
 }
 
-void MigrationJob::next_pass() {
+void MigrationJob::next_pass(int number) {
   if (!planner_) return;
+  pass_ = std::max(pass_, number);
   if (asking_ != Asking::no) {
     asking_ = Asking::and_again;
     return;
@@ -215,8 +222,14 @@ void MigrationJob::next_pass() {
         auto self = weak.lock();
         if (!self) return;
         const bool again = std::exchange(self->asking_, Asking::no) == Asking::and_again;
-        if (said.ok() && said.value()) self->steer(*said.value());
-        if (again) self->next_pass();
+        if (said.ok() && said.value()) {
+          self->steer(*said.value());
+        } else if (!said.ok()) {
+          self->advice_.downtime = std::max(self->advice_.downtime, converge::downtime_target(self->pass_, self->most_downtime_));
+          self->advice_.reason = "its figures are not known: " + said.error();
+          self->set_downtime();
+        }
+        if (again) self->next_pass(self->pass_);
       });
 }
 
@@ -225,35 +238,45 @@ void MigrationJob::steer(const JobProgress& progress) {
   sample.elapsed = progress.elapsed;
   sample.pass = static_cast<int>(std::min<std::uint64_t>(progress.iteration, 1'000'000));
   sample.remaining = progress.memory_remaining_bytes;
-  sample.bytes_per_second = progress.bytes_per_second;
+  sample.bytes_per_second = progress.memory_bytes_per_second;
   // QEMU's own figure is one of the last tenth of a second.
-  const Milliseconds since = progress.elapsed - figures_.elapsed;
-  if (since >= settled_rate && progress.memory_sent_bytes > figures_.memory_sent_bytes)
-    sample.bytes_per_second = (progress.memory_sent_bytes - figures_.memory_sent_bytes) * 1000 / static_cast<std::uint64_t>(since.count());
+  const Milliseconds since = progress.elapsed - rated_from_.elapsed;
+  if (since >= settled_rate) {
+    if (progress.memory_sent_bytes > rated_from_.memory_sent_bytes)
+      sample.bytes_per_second = (progress.memory_sent_bytes - rated_from_.memory_sent_bytes) * 1000 / static_cast<std::uint64_t>(since.count());
+    if (since >= 2 * settled_rate) rated_from_ = progress;
+  }
   sample.written_per_second = progress.written_bytes_per_second;
   sample.throttle = progress.throttle_percent;
-  figures_ = progress;
-  const converge::Advice before = std::exchange(advice_, planner_->at(sample));
-  if (advice_.reason != before.reason) {
+  const std::string before = std::exchange(advice_, planner_->at(sample)).reason;
+  if (advice_.reason != before) {
     log(Level::debug, "pass " + std::to_string(sample.pass) + " over the guest's memory, downtime at most " +
                           std::to_string(advice_.downtime.count()) + " ms: " + advice_.reason);
   }
-  if (advice_.downtime != before.downtime) set_downtime(advice_.downtime);
+  set_downtime();
 }
 
-void MigrationJob::set_downtime(Milliseconds target) {
+void MigrationJob::set_downtime() {
+  // After the call it is the domain's next migration that it would be set for.
+  if (facts_.call != JobFacts::Call::running && facts_.call != JobFacts::Call::none) return;
+  if (!done_ || setting_downtime_ || advice_.downtime == downtime_) return;
+  setting_downtime_ = true;
   hypervisor_.call<Done>(
       uuid_.str(), "set the downtime of domain " + uuid_.str(), hypervisor_.config_.call_limit,
-      [uuid = uuid_, target](const Connection& connection) -> Outcome {
+      [uuid = uuid_, target = advice_.downtime](const Connection& connection) -> Outcome {
         Result<DomainHandle> domain = find_domain(connection, uuid);
         if (!domain) return Error{domain.error()};
         if (virDomainMigrateSetMaxDowntime(domain.value().get(), static_cast<unsigned long long>(target.count()), 0) < 0)
           return libvirt_error("set the downtime");
         return Done{};
       },
-      [weak = weak_from_this()](Outcome outcome) {
+      [weak = weak_from_this(), target = advice_.downtime](Outcome outcome) {
         auto self = weak.lock();
-        if (self && !outcome) self->log(Level::debug, outcome.error());
+        if (!self) return;
+        self->setting_downtime_ = false;
+        if (!outcome) return self->log(Level::debug, outcome.error());  // tried again with the next pass
+        self->downtime_ = target;
+        self->set_downtime();
       });
 }
 
@@ -262,6 +285,7 @@ void MigrationJob::abort_at(Milliseconds limit) {
   limit_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
     auto self = weak.lock();
     if (error || !self) return;
+    self->out_of_time_ = true;
     self->log(Level::notice, "the migration has not ended within its time; it is aborted");
     self->hypervisor_.abort_job(self->uuid_, [weak](Outcome outcome) {
       auto self = weak.lock();
@@ -291,7 +315,7 @@ void MigrationJob::poll() {
 }
 
 void MigrationJob::event(const DomainEvent& event) {
-  if (event.kind == DomainEvent::Kind::iteration) next_pass();
+  if (event.kind == DomainEvent::Kind::iteration) next_pass(event.event);
   if (event.kind != DomainEvent::Kind::lifecycle) return;
   if (event.event == VIR_DOMAIN_EVENT_SUSPENDED && event.detail == VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED) facts_.switchover_seen = true;
   if (event.event == VIR_DOMAIN_EVENT_RESUMED) facts_.switchover_seen = false;
@@ -303,6 +327,8 @@ void MigrationJob::judge() {
   if (!done_) return;
   std::optional<MigrationEnd> end = judge_job(facts_);
   if (!end) return;
+  if (out_of_time_ && end->end != handoff::JobEnd::migrated)
+    end->why = "its time was up" + (advice_.reason.empty() ? "" : " (" + advice_.reason + ")") + ": " + end->why;
   auto done = std::exchange(done_, {});
   limit_.cancel();
   patience_.cancel();
@@ -329,10 +355,10 @@ void LibvirtHypervisor::migrate(const DomainUuid& uuid, const MigrateOrder& orde
   job->order(order);
 }
 
-void LibvirtHypervisor::watch_job(const DomainUuid& uuid, Milliseconds limit, engine::Callback<MigrationEnd> done) {
+void LibvirtHypervisor::watch_job(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<MigrationEnd> done) {
   auto job = std::make_shared<MigrationJob>(*this, uuid, tracked_[uuid].emulator, std::move(done));
   jobs_[uuid].push_back(job);
-  job->watch(limit);
+  job->watch(order);
 }
 
 }  // namespace migrationd::io

@@ -21,7 +21,7 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   /// Begins a job.
   void order(const engine::MigrateOrder& order);
   /// Follows one that runs already.
-  void watch(Milliseconds limit);
+  void watch(const engine::MigrateOrder& order);
   /// Why it is steered as it is; empty: it is not, or not yet.
   const std::string& plan() const { return advice_.reason; }
   /// An event of this domain.
@@ -30,9 +30,9 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
  private:
   void watch_emulator();
   void returned(Outcome outcome);
-  void next_pass();  ///< its figures are asked for, and the planner
+  void next_pass(int number);  ///< its figures are asked for, and the planner
   void steer(const JobProgress& progress);
-  void set_downtime(Milliseconds target);
+  void set_downtime();  ///< as advised, unless it is so already
   void abort_at(Milliseconds limit);
   void poll();       ///< reads the domain every 100 ms, when the call no longer speaks for it
   void judge();
@@ -43,10 +43,15 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   std::shared_ptr<Emulator> emulator_;
   engine::Callback<engine::MigrationEnd> done_;
   JobFacts facts_;
-  std::optional<converge::Planner> planner_;  ///< of a job that we began
-  converge::Advice advice_;                   ///< the last one
-  JobProgress figures_;                       ///< those it was given for
+  std::optional<converge::Planner> planner_;
+  Milliseconds most_downtime_{0};  ///< 0: the usual one
+  converge::Advice advice_;        ///< the last one
+  JobProgress rated_from_;         ///< the transfer's rate is taken since these
   enum class Asking { no, yes, and_again } asking_ = Asking::no;
+  int pass_ = 0;                   ///< the newest
+  Milliseconds downtime_{0};       ///< the target that libvirt took; 0: not known
+  bool setting_downtime_ = false;
+  bool out_of_time_ = false;       ///< it was aborted for that
   bool polling_ = false;
   boost::asio::posix::stream_descriptor death_;
   boost::asio::steady_timer patience_;

@@ -124,6 +124,7 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
       order.downtime = parameters.migration_downtime;
       order.speed_mib = parameters.migration_speed;
       order.options = parameters.migrate_options;
+      order.auto_converge = parameters.auto_converge;
       return order;
     };
     return policy;

@@ -34,6 +34,7 @@ struct Parameters {
   std::string migrateuri;                         ///< of the parameter, or else of --migrateuri= in migrate_options
   std::string remoteuri;
   std::optional<std::uint16_t> migrateport;
+  bool auto_converge = true;
   std::string migrate_options;                    ///< without --migrateuri=; its words are io/migrate-options' to judge
   Handoff handoff = Handoff::automatic;
   Milliseconds handoff_timeout{120'000};

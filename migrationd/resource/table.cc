@@ -44,7 +44,7 @@ constexpr auto rows = std::to_array<Row>({
      .long_text = "How long a guest that was asked to shut down may take before it is switched off; 0 switches it off at "
                   "once. Empty, or longer than the stop action's timeout allows: that timeout, less 15 seconds to switch "
                   "it off and a twentieth (2 seconds at least) for the answer, but at least about half of it; without the "
-                  "daemon two thirds of it."},
+                  "daemon two thirds of it. Where the action has none, as under Heartbeat, three minutes are taken for it."},
 
     {.name = "migration_transport", .type = Type::choice, .choices = "|ssh|tls|tcp",
      .short_text = "How the libvirt of the other node is reached",
@@ -88,6 +88,11 @@ constexpr auto rows = std::to_array<Row>({
                   "that contradict the way in which migrationd moves a domain are refused. --migrateuri=URI has the "
                   "meaning of migrateuri where that isn't set."},
 
+    {.name = "auto_converge", .type = Type::boolean, .preset = "yes",
+     .short_text = "Whether a busy guest may be slowed to be moved",
+     .long_text = "Whether QEMU may slow the processors of a guest during its migration when it writes to more than half of "
+                  "the memory that the network carries meanwhile: by 20 percent at first (50 where the action has less than "
+                  "100 seconds), then more, up to 99. Without it such a guest may not be movable in time."},
     {.name = "handoff", .type = Type::choice, .preset = "auto", .choices = "auto|off",
      .short_text = "Whether a stop may become a live migration",
      .long_text = "auto: a stop that is half of a move becomes a live migration, any other stops the domain. off: "

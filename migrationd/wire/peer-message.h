@@ -23,13 +23,14 @@ struct Hello {
   std::string software;
 };
 /// `epoch`: the largest that the claimer knows. `resource`, `parameters`: the resource that it starts, for a holder where the
-/// domain was started by hand, which knows of none.
+/// domain was started by hand, which knows of none. `time_left_ms`: until the claimer gives up; 0: it does not say.
 struct Claim {
   DomainUuid domain;
   Attempt attempt;
   Epoch epoch;
   std::string resource{};
   std::map<std::string, std::string> parameters{};
+  std::uint64_t time_left_ms = 0;
 };
 struct Withdraw { DomainUuid domain; Attempt attempt; };
 struct Given { DomainUuid domain; Attempt attempt; Epoch epoch; };
@@ -70,7 +71,7 @@ struct AskReady {
 };
 struct Ready { std::uint64_t question = 0; bool ready = false; std::string why; };
 /// The last word of a node that leaves in order: nothing runs here, nothing is started before asking. `at_work`: other nodes
-/// that it heard of since it began, and whose farewell it does not know.
+/// that may have come to life since their last farewell, as far as it knows.
 struct Farewell { std::set<NodeName> at_work; };
 /// Keeps the link known to be alive.
 struct Ping { std::uint64_t number = 0; };

@@ -63,7 +63,7 @@ def libvirtd_again(node):
 
 @contextlib.contextmanager
 def slow(lab, source):
-    """A migration from there ends only after this: the guest dirties memory faster than the wire takes it."""
+    """A migration from there takes most of a minute: the guest dirties memory faster than the wire takes it, until it is slowed."""
     guest = lab.guest("vm1")
     boot_id_of(lab)
     guest.dirty(20, 60)

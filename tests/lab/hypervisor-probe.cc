@@ -125,7 +125,9 @@ class Probe : public engine::HypervisorListener {
     } else if (word == "abort") {
       hypervisor_.abort_job(uuid, outcome);
     } else if (word == "watch") {
-      hypervisor_.watch_job(uuid, Milliseconds{60'000}, ended);
+      engine::MigrateOrder order;
+      order.limit = Milliseconds{60'000};
+      hypervisor_.watch_job(uuid, order, ended);
     } else if (word == "definition") {
       hypervisor_.departure(uuid, {}, [word](Result<engine::Departure> found) {
         print({{"done", word}, {"ok", found.ok()}, {"xml", found.ok() ? found.value().definition : ""},

@@ -11,12 +11,12 @@ from migrationd_lab.layout import address
 
 CONFIG = "log_level = debug\nlog_target = stderr\ncluster = none\n" + "".join(
     f"node = {node} {address(node)}\n" for node in ("node1", "node2"))
-RESOURCE = "config = /etc/libvirt/lab/vm1.xml\nhypervisor = qemu:///system\nmigration_transport = tcp\nstart_timeout = 20s\n"
+RESOURCE = "config = /etc/libvirt/lab/vm1.xml\nhypervisor = qemu:///system\nmigration_transport = tcp\nstart_timeout = 40s\n"
 lab = None
 
 
 def script(node, action):
-    return node.run(f"/etc/init.d/vm1 {action}", check=False, timeout=120)
+    return node.run(f"/etc/init.d/vm1 {action}", check=False, timeout=240)
 
 
 def says(node, action, code, *texts):

@@ -79,8 +79,8 @@ void Daemon::migrate(const DomainUuid& uuid, const engine::MigrateOrder& order,
                      engine::Callback<engine::MigrationEnd> done) {
   node.libvirt.migrate(self(), uuid, order, std::move(done));
 }
-void Daemon::watch_job(const DomainUuid& uuid, Milliseconds limit, engine::Callback<engine::MigrationEnd> done) {
-  node.libvirt.watch(self(), uuid, limit.count(), std::move(done));
+void Daemon::watch_job(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done) {
+  node.libvirt.watch(self(), uuid, order.limit.count(), std::move(done));
 }
 void Daemon::abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) {
   node.libvirt.abort(self(), uuid, std::move(done));

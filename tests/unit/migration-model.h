@@ -24,7 +24,7 @@ struct ModelGuest {
 };
 using ModelNetwork = std::function<double(double)>;
 
-/// Who steers: asked at the begin of each pass, and each second.
+/// Who steers: asked at the begin of each pass.
 struct Steering {
   std::string name;
   converge::Opening opening;
@@ -48,6 +48,7 @@ class MigrationModel {
   ModelEnd run(const Steering& steering) {
     constexpr double step = 0.01, switchover = 0.04;  // seconds
     double now = 0, remaining = guest_.memory, written = 0, sent_since = 0, synced = 0, throttle = 0, speed = network_(0);
+    double throttle_looked = 0, written_period = 0, sent_period = 0;
     double target = static_cast<double>(steering.opening.downtime.count()) / 1000;
     int pass = 1, high = 0;
     std::uint64_t write_rate = 0;
@@ -64,11 +65,17 @@ class MigrationModel {
       if (remaining > speed * target || carries <= 0) continue;
       // The bitmap is read: the next pass, unless what is left fits.
       if (now - synced >= 1) write_rate = static_cast<std::uint64_t>(written / (now - synced));
-      if (written > 0.5 * sent_since && steering.opening.throttle_first > 0 && pass > 1) {
-        if (++high >= 2) {
+      // QEMU looks at it once a second at most.
+      if (now - throttle_looked >= 1 && steering.opening.throttle_first > 0 && pass > 1) {
+        if (written_period + written > 0.5 * (sent_period + sent_since) && ++high >= 2) {
           throttle = throttle == 0 ? steering.opening.throttle_first : std::min(99.0, throttle + steering.opening.throttle_step);
           high = 0;
         }
+        throttle_looked = now;
+        written_period = sent_period = 0;
+      } else {
+        written_period += written;
+        sent_period += sent_since;
       }
       end.most_throttle = std::max(end.most_throttle, static_cast<int>(throttle));
       remaining += written;

@@ -66,7 +66,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void ask_shutdown(const DomainUuid&, const std::string&, Callback<Outcome>) override {}
   void destroy(const DomainUuid&, Callback<Outcome> done) override { destroys.push_back(std::move(done)); }
   void migrate(const DomainUuid&, const MigrateOrder&, Callback<MigrationEnd> done) override { migration = std::move(done); }
-  void watch_job(const DomainUuid&, Milliseconds, Callback<MigrationEnd>) override {}
+  void watch_job(const DomainUuid&, const MigrateOrder&, Callback<MigrationEnd>) override {}
   void abort_job(const DomainUuid&, Callback<Outcome>) override {}
   std::optional<std::uint64_t> free_memory_kib() const override { return std::nullopt; }
   std::uint64_t memory_need_kib(const std::string&) const override { return 0; }

@@ -20,7 +20,7 @@ const Attempt attempt{3, std::numeric_limits<std::uint64_t>::max()};
 
 std::vector<PeerMessage> one_of_each() {
   return {Hello{1, uuid_text, uuid_text, 7, "migrationd 0.1.0"},
-          Claim{domain, attempt, {9}, "vm1", {{"config", "/x"}}},
+          Claim{domain, attempt, {9}, "vm1", {{"config", "/x"}}, 57000},
           Withdraw{domain, attempt},
           Given{domain, attempt, {9}},
           Released{domain, attempt, "the job failed: \"no route\"\n"},
@@ -106,7 +106,7 @@ TEST_CASE("peer-codec: a flipped bit never breaks the decoder") {
 TEST_CASE("peer-codec: each field is needed, and of its own type; one that an older daemon does not send may be missing") {
   using Json = nlohmann::json;
   const std::set<std::string> came_later{"ask_ready.only_asked", "ask_ready.host", "farewell.at_work", "claim.resource",
-                                          "claim.parameters"};
+                                          "claim.parameters", "claim.time_left_ms"};
   for (const auto& message : one_of_each()) {
     const Json good = Json::parse(encode(message));
     for (const auto& [name, value] : good.items()) {

@@ -45,6 +45,7 @@ std::vector<Situation> situations() {
       {"steady, nearly the network", {1024 * mib, 200 * mib, always(34)}, always(38)},
       {"steady, 1.5 times the network", {1024 * mib, 400 * mib, always(57)}, always(38)},
       {"steady, 2 times the network, small set", {512 * mib, 200 * mib, always(80)}, always(38)},
+      {"writes to the same 20 MiB all the time", {1024 * mib, 20 * mib, always(400)}, always(110)},
       {"bursts", {1024 * mib, 300 * mib, burst}, always(38)},
       {"steady, jittery network", {1024 * mib, 200 * mib, always(15)}, jitter},
       {"the network dies", {1024 * mib, 200 * mib, always(15)}, dies, 60},
@@ -55,13 +56,13 @@ std::vector<Situation> situations() {
 ModelEnd played(const Situation& one, const Steering& steering) { return MigrationModel(one.guest, one.network, one.time).run(steering); }
 
 Budget budget_of(const Situation& one, bool post_copy) {
-  return {Milliseconds{static_cast<long>(one.time * 1000)}, Milliseconds{0}, post_copy};
+  return {Milliseconds{static_cast<long>(one.time * 1000)}, Milliseconds{0}, true, post_copy};
 }
 
 }  // namespace
 
 TEST_CASE("planner: an idle guest is not stopped for longer than it needs, and isn't slowed") {
-  Planner planner({Milliseconds{60'000}, Milliseconds{0}, false});
+  Planner planner({Milliseconds{60'000}, Milliseconds{0}, true, false});
   CHECK(planner.opening().downtime == converge::downtime_target(0, Milliseconds{0}));
   const Advice first = planner.at(pass(1, 0, 1024, 100, 0));
   CHECK(first.downtime == Milliseconds{30});
@@ -77,25 +78,24 @@ TEST_CASE("planner: an idle guest is not stopped for longer than it needs, and i
 TEST_CASE("planner: the downtime grows only when the time that is left asks for it, and never above what is allowed") {
   // A pass leaves 9/10 of the one before: 2 s, 1.8 s, ... : 30 ms of it come after 40 passes, 18 s.
   const auto at = [](int elapsed, int most) {
-    Planner planner({Milliseconds{60'000}, Milliseconds{most}, false});
+    Planner planner({Milliseconds{60'000}, Milliseconds{most}, true, false});
     return planner.at(pass(2, elapsed, 200, 100, 90));
   };
   CHECK(at(10, 0).downtime == Milliseconds{30});
   CHECK(at(36, 0).downtime > Milliseconds{30});  // 24 s are left, and not all of them are counted on
-  CHECK(at(38, 0).downtime <= Milliseconds{300});
   CHECK(at(55, 0).downtime == Milliseconds{300});
   CHECK_FALSE(at(55, 0).left);
   CHECK(at(55, 50).downtime == Milliseconds{50});
 }
 
 TEST_CASE("planner: what the passes really leave counts, not what a long pass makes of the guest's writes") {
-  Planner planner({Milliseconds{60'000}, Milliseconds{0}, false});
+  Planner planner({Milliseconds{60'000}, Milliseconds{0}, true, false});
   planner.at(pass(1, 0, 512, 38, 0));
   planner.at(pass(2, 13, 178, 38, 32));
   const Advice advice = planner.at(pass(3, 18, 172, 38, 32));
   CHECK_FALSE(advice.left);
   CHECK(advice.downtime == Milliseconds{30});
-  CHECK(advice.reason == "it does not converge: the guest writes 32 MiB/s, the network carries 38 MiB/s; aborted in 42 s if that does not help");
+  CHECK(advice.reason == "it does not converge: the guest writes 32 MiB/s, the network carries 38 MiB/s");
   // It stalls: a twentieth of the time that was left for each doubling.
   CHECK(planner.at(pass(4, 20, 172, 38, 32)).downtime == Milliseconds{30});
   CHECK(planner.at(pass(5, 21, 172, 38, 32)).downtime == Milliseconds{60});
@@ -106,31 +106,31 @@ TEST_CASE("planner: what the passes really leave counts, not what a long pass ma
 TEST_CASE("planner: post-copy only with consent, and not for one burst") {
   for (bool consent : {false, true}) {
     CAPTURE(consent);
-    Planner planner({Milliseconds{60'000}, Milliseconds{0}, consent});
+    Planner planner({Milliseconds{60'000}, Milliseconds{0}, true, consent});
     CHECK((planner.opening().throttle_first == 0) == consent);
     planner.at(pass(1, 0, 512, 38, 0));
     CHECK(planner.at(pass(2, 13, 300, 38, 37)).step == Advice::Step::go_on);
     CHECK(planner.at(pass(3, 15, 299, 38, 37)).step == Advice::Step::go_on);
     CHECK((planner.at(pass(4, 29, 299, 38, 37)).step == Advice::Step::post_copy) == consent);
   }
-  Planner faster({Milliseconds{60'000}, Milliseconds{0}, true});
+  Planner faster({Milliseconds{60'000}, Milliseconds{0}, true, true});
   faster.at(pass(1, 0, 512, 38, 0));
   CHECK(faster.at(pass(2, 13, 300, 38, 50)).step == Advice::Step::post_copy);
 }
 
 TEST_CASE("planner: with little time a guest that does not converge is slowed harder") {
-  const auto opening = [](int seconds) { return Planner({Milliseconds{seconds * 1000}, Milliseconds{0}, false}).opening(); };
+  const auto opening = [](int seconds) { return Planner({Milliseconds{seconds * 1000}, Milliseconds{0}, true, false}).opening(); };
   CHECK(opening(60).throttle_first > opening(600).throttle_first);
   CHECK(opening(0).throttle_first == opening(600).throttle_first);
 }
 
 TEST_CASE("planner: nonsense in the figures is no reason for anything") {
-  Planner planner({Milliseconds{60'000}, Milliseconds{0}, true});
+  Planner planner({Milliseconds{60'000}, Milliseconds{0}, true, true});
   CHECK(planner.at({}).step == Advice::Step::go_on);
   CHECK(planner.at(pass(2, 90, 100, 0, 50)).step == Advice::Step::go_on);  // no speed known
   const Advice late = planner.at(pass(9, 90, ~std::uint64_t{0} / M, 1, 0));  // after its time, passes missed
   CHECK(late.downtime == converge::usual_downtime);
-  CHECK(planner.at(pass(3, 20, 1, 1, 1)).downtime <= converge::usual_downtime);  // an older pass
+  CHECK(planner.at(pass(9, 90, 100, 0, 50)).downtime == converge::usual_downtime);  // without a speed the last word stands
 }
 
 TEST_CASE("planner: in the model it moves what fixed policies move, stops it no longer, and moves more") {
@@ -174,13 +174,41 @@ TEST_CASE("planner: a guest that writes 1.5 times what the network carries is mo
   CHECK(post_copy.most_throttle == 0);
 }
 
-TEST_CASE("planner: where nothing helps the guest is left running, never stopped for long") {
-  for (const char* name : {"the network dies", "hopeless: no time for one pass"}) {
-    for (const Situation& one : situations()) {
-      if (std::string(one.name) != name) continue;
-      const ModelEnd end = played(one, planned(budget_of(one, false)));
-      CHECK(end.how == ModelEnd::How::left_running);
-      CHECK(end.downtime == 0);
+TEST_CASE("planner: what the guest rewrites all the time, and is little, ends the wait soon, also when the figures are noisy") {
+  // Each pass leaves 20 MiB, 180 ms on this network: more than 30 ms, less than the 300 that are allowed.
+  for (const std::vector<std::uint64_t>& remaining : {std::vector<std::uint64_t>{20, 20, 20, 20, 20}, {20, 18, 21, 19, 20}}) {
+    Planner planner({Milliseconds{300'000}, Milliseconds{0}, true, false});
+    planner.at(pass(1, 0, 1024, 110, 0));
+    Milliseconds target{0};
+    for (int i = 0; i < 5; ++i) {
+      Sample sample = pass(2 + i, 9, remaining[static_cast<std::size_t>(i)], 110, 110);
+      sample.elapsed += Milliseconds{200 * i};
+      target = planner.at(sample).downtime;
     }
+    CHECK(target >= Milliseconds{180});
+    CHECK(target <= Milliseconds{240});
+  }
+  const Situation hot{"", {1024 * mib, 20 * mib, always(400)}, always(110), 300};
+  const ModelEnd end = played(hot, planned(budget_of(hot, false)));
+  CHECK(end.moved());
+  CHECK(end.seconds <= played(hot, virtual_domain()).seconds + 3);
+  CHECK(end.most_throttle <= 40);
+  CHECK(end.downtime <= 0.3);
+}
+
+TEST_CASE("planner: where nothing helps the guest is left running, never stopped for long") {
+  const Situation one{"", {1024 * mib, 400 * mib, always(57)}, always(38), 120};
+  Budget budget = budget_of(one, false);
+  budget.throttle = false;
+  const ModelEnd end = played(one, planned(budget));
+  CHECK(end.how == ModelEnd::How::left_running);
+  CHECK(end.most_throttle == 0);
+  Planner planner(budget);
+  planner.at(pass(1, 0, 1024, 38, 0));
+  for (int number = 2; number < 12; ++number) {
+    const Advice advice = planner.at(pass(number, 20 + 9 * number, 350, 38, 57));
+    CHECK(advice.step == Advice::Step::go_on);
+    CHECK(advice.downtime <= converge::usual_downtime);
+    CHECK(advice.reason == "it does not converge: the guest writes 57 MiB/s, the network carries 38 MiB/s");
   }
 }
