@@ -20,19 +20,19 @@ from migrationd_lab.namespaces import wait_until  # noqa: E402
 
 PRIMITIVE = ("crm configure primitive {vm} {agent} params config=/etc/libvirt/lab/{vm}.xml hypervisor=qemu:///system "
              "migration_transport=tcp meta allow-migrate=true op start timeout=90 op stop timeout=90 "
-             "op migrate_to timeout=60 op migrate_from timeout=60 op monitor interval=0 timeout=30")
+             "op migrate_to timeout={push} op migrate_from timeout=60 op monitor interval=0 timeout=30")
 
 
-def arguments(text):
+def arguments(text, pairs=7):
     parser = argparse.ArgumentParser(description=text)
     parser.add_argument("--stage", required=True, help="a tree made by make install DESTDIR=STAGE")
-    parser.add_argument("--pairs", type=int, default=7, help="how many alternating pairs (default: 7)")
+    parser.add_argument("--pairs", type=int, default=pairs, help=f"how many alternating pairs (default: {pairs})")
     return parser.parse_args()
 
 
-def run(bench, stage, agents):
+def run(bench, stage, agents, push=60, **settings):
     """Calls bench(lab) with agents' resources ({guest: agent}) running under Pacemaker; the process's exit code.
-    Pacemaker does not monitor them meanwhile."""
+    Pacemaker does not monitor them meanwhile. push: the timeout of migrate_to in seconds; settings: the lab's."""
     end_on_signals()
     try:
         if not pathlib.Path(stage, "usr/sbin/migrationd").exists():
@@ -43,12 +43,12 @@ def run(bench, stage, agents):
             config = pathlib.Path(own, "etc/migrationd/migrationd.conf")
             config.parent.mkdir(parents=True, exist_ok=True)
             config.write_text("log_target = stderr\n")
-            lab = Lab.up(name=f"bench-{os.getpid()}", stack="pacemaker", guests=len(agents), install=own)
+            lab = Lab.up(name=f"bench-{os.getpid()}", stack="pacemaker", guests=len(agents), install=own, **settings)
         with lab:
             for node in lab.nodes:
                 wait_until(lambda n=node: linked(n), 20, f"link of {node}'s daemon to its peer")
             for vm, agent in agents.items():
-                lab.nodes[0].run(PRIMITIVE.format(vm=vm, agent=agent))
+                lab.nodes[0].run(PRIMITIVE.format(vm=vm, agent=agent, push=push))
                 lab.guest(vm).wait_up(90)
             settle(lab)
             bench(lab)

@@ -91,18 +91,12 @@ bool slows_by_itself(const Connection& connection) {
   return type != nullptr && std::string_view(type) == "QEMU";
 }
 
-/// Whether the administrator's own migrate_options say how.
-bool names_throttling(const MigrateOptions& options) {
-  return (options.flags & VIR_MIGRATE_AUTO_CONVERGE) != 0 || std::any_of(options.parameters.begin(), options.parameters.end(), [](const auto& one) {
-    return one.field == VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL || one.field == VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT;
-  });
-}
-
 /// The whole blocking call.
 Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const MigrateOrder& order, const converge::Opening& opening) {
   std::string what = "migrate domain " + uuid.str() + " to " + order.to;
   Result<MigrateOptions> options = parse_migrate_options(order.options);
   if (!options) return Error{what + ": " + options.error()};
+  allow_throttling(options.value(), slows_by_itself(connection) ? opening.throttle_first : 0, opening.throttle_step);
   Result<DomainHandle> found = find_domain(connection, uuid);
   if (!found) return Error{what + ": " + found.error()};
   virDomainPtr domain = found.value().get();
@@ -117,13 +111,6 @@ Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const 
   if (order.speed_mib != 0) ok = ok && parameters.add(VIR_MIGRATE_PARAM_BANDWIDTH, static_cast<unsigned long long>(order.speed_mib));
   for (const MigrateParameter& one : options.value().parameters)
     ok = ok && std::visit([&](const auto& value) { return parameters.add(one.field.c_str(), value); }, one.value);
-  if (names_throttling(options.value())) {
-    flags |= VIR_MIGRATE_AUTO_CONVERGE;
-  } else if (slows_by_itself(connection) && opening.throttle_first > 0) {
-    flags |= VIR_MIGRATE_AUTO_CONVERGE;
-    ok = ok && parameters.add(VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL, opening.throttle_first) &&
-         parameters.add(VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT, opening.throttle_step);
-  }
   if (!ok) return libvirt_error(what);
   DowntimeTarget downtime(domain, opening.downtime);
   if (virDomainMigrateToURI3(domain, order.uri.c_str(), parameters.list(), parameters.count(), flags) < 0)

@@ -2,6 +2,7 @@
 // See migrate-options.h.
 #include "migrationd/io/migrate-options.h"
 
+#include <algorithm>
 #include <charconv>
 #include <sstream>
 
@@ -107,6 +108,18 @@ Result<MigrateOptions> parse_migrate_options(const std::string& text) {
     }
   }
   return options;
+}
+
+void allow_throttling(MigrateOptions& options, int first, int step) {
+  const bool named = (options.flags & VIR_MIGRATE_AUTO_CONVERGE) != 0 ||
+                     std::any_of(options.parameters.begin(), options.parameters.end(), [](const MigrateParameter& one) {
+                       return one.field == VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL || one.field == VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT;
+                     });
+  if (!named && first <= 0) return;
+  options.flags |= VIR_MIGRATE_AUTO_CONVERGE;
+  if (named) return;
+  options.parameters.push_back({VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL, first});
+  options.parameters.push_back({VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT, step});
 }
 
 }  // namespace migrationd::io

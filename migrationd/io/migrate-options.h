@@ -25,4 +25,8 @@ struct MigrateOptions {
 /// `text`: words split at white space, "--word value" and "--word=value" both.
 Result<MigrateOptions> parse_migrate_options(const std::string& text);
 
+/// Lets the hypervisor slow a guest that does not converge, by `first` per cent and then by `step` more each time; 0: not. Where
+/// the administrator's words say how, they count.
+void allow_throttling(MigrateOptions& options, int first, int step);
+
 }  // namespace migrationd::io

@@ -115,6 +115,22 @@ TEST_CASE("migrate-options: what is unknown or contradicts the hand-off is refus
   }
 }
 
+TEST_CASE("migrate-options: a guest may be slowed, unless nothing may be; the administrator's own figures count") {
+  const auto allowed = [](const char* words, int first) {
+    auto options = parse_migrate_options(words);
+    REQUIRE(options.ok());
+    allow_throttling(options.value(), first, 25);
+    std::string said = (options.value().flags & VIR_MIGRATE_AUTO_CONVERGE) != 0 ? "slowed" : "not slowed";
+    for (const MigrateParameter& one : options.value().parameters) said += " " + one.field + " " + std::to_string(std::get<int>(one.value));
+    return said;
+  };
+  CHECK(allowed("", 50) == "slowed auto_converge.initial 50 auto_converge.increment 25");
+  CHECK(allowed("", 0) == "not slowed");
+  CHECK(allowed("--auto-converge", 50) == "slowed");
+  CHECK(allowed("--auto-converge", 0) == "slowed");
+  CHECK(allowed("--auto-converge-initial 10", 50) == "slowed auto_converge.initial 10");  // libvirt wants the word with the figure
+}
+
 TEST_CASE("shutdown-mode: libvirt's words") {
   CHECK(shutdown_flags("").value() == 0u);
   CHECK(shutdown_flags("agent,acpi").value() == (VIR_DOMAIN_SHUTDOWN_GUEST_AGENT | VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN));
