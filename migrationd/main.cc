@@ -19,6 +19,7 @@
 #include "config.h"
 #include "migrationd/engine/engine.h"
 #include "migrationd/io/boot-clock.h"
+#include "migrationd/io/carrier.h"
 #include "migrationd/io/cluster-choice.h"
 #include "migrationd/io/config-file.h"
 #include "migrationd/io/config-note.h"
@@ -88,7 +89,8 @@ std::map<std::string, std::string> defaults_of(const io::Config& config) {
   defaults["handoff_timeout"] = std::to_string(config.handoff_timeout.count()) + "ms";
   defaults["start_timeout"] = std::to_string(config.start_timeout.count()) + "ms";
   defaults["hypervisor"] = config.libvirt_uri;
-  defaults["migration_transport"] = config.migration_transport;
+  // It is the default anyway, but not one that contradicts a resource which names a way of libvirt's own.
+  if (config.migration_transport != "migrationd") defaults["migration_transport"] = config.migration_transport;
   return defaults;
 }
 
@@ -129,6 +131,7 @@ class Daemon {
   io::LoadedJournal loaded_;
   io::LinkSettings link_settings_;
   std::unique_ptr<io::NodeLink> link_;
+  std::unique_ptr<io::Carrier> carrier_;
   io::ClusterChoice cluster_;
   std::unique_ptr<engine::DeadMan> dead_man_;
   std::unique_ptr<engine::World> world_;
@@ -208,6 +211,12 @@ Outcome Daemon::begin(const std::map<NodeName, std::vector<std::string>>& nodes)
     link_settings_.listen = config_.listen;
   }
   link_ = std::make_unique<io::NodeLink>(loop_, link_settings_, log_);
+  io::CarrierSettings carrier{io::CarriedPlace(config_.runtime_dir), config_.libvirt_uri, io::libvirt_pid_directory, nullptr, nullptr};
+  if (const Outcome prepared = carrier.place.prepare(); !prepared.ok()) return prepared;
+  carrier.capabilities = [this] { return hypervisor_->capabilities(); };
+  carrier.awaited = [this](const DomainUuid& domain, const NodeName& from, Attempt attempt) { return engine_->awaits_copy(domain, from, attempt); };
+  carrier_ = std::make_unique<io::Carrier>(loop_, std::move(carrier), *link_, log_);
+  hypervisor_->carry_with(carrier_.get());
   world_ = std::make_unique<engine::World>(
       engine::World{*clock_, *hypervisor_, *link_, *cluster_.source, *journal_, *dead_man_, log_});
 

@@ -295,7 +295,9 @@ void DomainRunner::drop_copy() {
 void DomainRunner::start_job(const NodeName& to, Attempt attempt) {
   const Milliseconds left = std::exchange(job_by_, {}) - world_.clock.now();
   remark("migrating to " + to);
-  world_.hypervisor.migrate(record_.uuid, way_to(to, left.count() > 0 ? left : policy_.handoff_timeout), alive<MigrationEnd>([this, attempt](MigrationEnd end) {
+  MigrateOrder order = way_to(to, left.count() > 0 ? left : policy_.handoff_timeout);
+  order.attempt = attempt;
+  world_.hypervisor.migrate(record_.uuid, order, alive<MigrationEnd>([this, attempt](MigrationEnd end) {
     job_ended(attempt, std::move(end));
   }));
 }

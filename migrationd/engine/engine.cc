@@ -191,6 +191,8 @@ struct Engine::FromPeer {
     e.world_.journal.write_farewells(e.farewells_);
     e.look_for_proofs();
   }
+  void operator()(const wire::Carry&) {}  // never on a link
+  void operator()(const wire::Carried&) {}
   void operator()(const wire::Ping&) {}
   void operator()(const wire::Pong&) {}
 
@@ -206,6 +208,11 @@ void Engine::received(const NodeName& from, const std::string& installation, con
                        std::holds_alternative<wire::Ping>(message) || std::holds_alternative<wire::Pong>(message);
   if (!chatter) heard_from(from);
   if (!about_unreadable(from, message)) std::visit(FromPeer{*this, from, installation}, message);
+}
+
+Outcome Engine::awaits_copy(const DomainUuid& uuid, const NodeName& from, Attempt attempt) const {
+  const DomainRunner* runner = find(uuid);
+  return handoff::awaits_copy(runner != nullptr ? runner->state() : handoff::State{}, from, attempt);
 }
 
 /// Nothing is decided, or written, about a domain whose record can't be read. Who withdraws a claim is released: nothing

@@ -100,6 +100,8 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   /// What a stop that is an offer or a push to `node` would ask it: would it take the domain, and if not, why. Answered
   /// within a few seconds.
   void ask_whether_ready(const DomainUuid& uuid, const NodeName& node, Callback<Outcome> done);
+  /// Whether a copy of the domain that `from` sends for our claim `attempt` may begin to arrive; else why not.
+  Outcome awaits_copy(const DomainUuid& uuid, const NodeName& from, Attempt attempt) const;
   /// The administrator's word that nothing of `node`'s old installation can run any more.
   Outcome forget(const NodeName& node);
 

@@ -55,6 +55,9 @@ struct DomainView {
 /// How to reach the destination, in libvirt's words (virDomainMigrateToURI3).
 struct MigrateOrder {
   NodeName to;
+  Attempt attempt;                 ///< the claim that it answers
+  bool carried = false;            ///< by the daemons themselves; no URI of it then
+  std::string via;                 ///< carried: the host name to dial instead of the link's address; empty: that
   std::string uri;                 ///< dconnuri, such as qemu+tcp://node2/system
   std::string migrate_uri;         ///< such as tcp://node2-mig; empty: libvirt's choice
   Milliseconds downtime{0};        ///< target of the switchover; 0: the hypervisor's default

@@ -368,4 +368,14 @@ void Stepper::answer_push(bool ok, const std::string& why) {
   s_.push = 0;
 }
 
+Outcome awaits_copy(const State& state, const NodeName& from, Attempt attempt) {
+  if (state.phase != Phase::claim) return Error{"this node does not claim it now (" + std::string(to_string(state.phase)) + ")"};
+  if (!state.asked.contains(from)) return Error{"this node has not asked " + from + " for it"};
+  if (attempt < state.open || attempt > state.own) return Error{"this node has no open claim " + to_string(attempt)};
+  if (const auto answer = state.answers.find(from); answer != state.answers.end() && answer->second.kind != Answer::Kind::released)
+    return Error{from + " has said, or was proven, to have nothing of it"};
+  if (state.dropping) return Error{"a copy of it is just being dropped here"};
+  return Done{};
+}
+
 }  // namespace migrationd::handoff

@@ -29,6 +29,7 @@
 
 #include "migrationd/base/clock.h"
 #include "migrationd/base/ids.h"
+#include "migrationd/base/result.h"
 
 namespace migrationd::handoff {
 
@@ -274,6 +275,9 @@ bool same_on_disk(const State& a, const State& b);
 /// What `monitor` says.
 enum class Monitor { running, not_running, failed, unknown };
 Monitor monitor(const State& state, Here here);
+
+/// Whether a copy that `from` sends for `attempt` may begin to arrive now; else why not.
+Outcome awaits_copy(const State& state, const NodeName& from, Attempt attempt);
 
 const char* to_string(Phase phase);
 const char* to_string(Here here);

@@ -13,6 +13,7 @@
 
 #include <pugixml.hpp>
 
+#include "migrationd/io/carried-place.h"
 #include "migrationd/io/migrate-options.h"
 #include "migrationd/io/storage-identity.h"
 
@@ -49,8 +50,7 @@ Outcome check_network(const Connection& connection, const std::string& name) {
 bool has(const std::string& cpu, const char* text) { return cpu.find(text) != std::string::npos; }
 
 std::string own_cpu(const Connection& connection) {
-  std::unique_ptr<char, decltype(&std::free)> capabilities(virConnectGetCapabilities(connection.get()), &std::free);
-  return capabilities ? host_cpu(capabilities.get()) : "";
+  return host_cpu(read_host_capabilities(connection));
 }
 
 /// `compared`: libvirt's verdict. One that it can't give is no refusal.
@@ -136,6 +136,20 @@ std::map<std::string, std::string> host_facts(const Connection& connection, cons
   if (!has(domain.value().cpu, "mode=\"host-passthrough\"")) return facts;
   if (std::string cpu = own_cpu(connection); !cpu.empty()) facts[cpu_key] = cpu;
   return facts;
+}
+
+Outcome check_carried_way(const engine::Departure& departure, const std::string& streams, const std::string& capabilities) {
+  const std::string& there = departure.host.at(streams_key);
+  if (streams.empty()) return Error{"no migration is carried to this node"};
+  if (there != streams)
+    return Error{"the sockets of migrations lie in " + there + " on the node that it leaves and in " + streams + " here: set the same runtime_dir on both"};
+  if (auto owner = emulator_owner(departure.definition, capabilities); !owner.ok()) return Error{owner.error()};
+  return Done{};
+}
+
+std::string read_host_capabilities(const Connection& connection) {
+  const std::unique_ptr<char, decltype(&std::free)> capabilities(virConnectGetCapabilities(connection.get()), &std::free);
+  return capabilities ? capabilities.get() : "";
 }
 
 Result<std::string> check_domain(const Connection& connection, const std::string& xml, const std::map<std::string, std::string>& host) {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "migrationd/base/result.h"
+#include "migrationd/engine/world.h"
 #include "migrationd/io/domain-xml.h"
 #include "migrationd/io/libvirt-connection.h"
 
@@ -22,6 +23,15 @@ std::map<std::string, std::string> host_facts(const Connection& connection, cons
 /// check_files, whether the disks are those of the node that it leaves, and libvirt's word on machine type, CPU and
 /// networks. Error: it can't run here. Ok: a doubt, or nothing. Blocks.
 Result<std::string> check_domain(const Connection& connection, const std::string& xml, const std::map<std::string, std::string>& host);
+
+/// Beside the other facts of a domain that leaves: the directory of the sockets of carried migrations there.
+inline constexpr const char* streams_key = "streams";
+
+/// Whether a migration can be carried to this node. `streams`: that directory here; `capabilities`: of this node's libvirt.
+Outcome check_carried_way(const engine::Departure& departure, const std::string& streams, const std::string& capabilities);
+
+/// libvirt's capabilities of this host; empty: it does not say (libvirt_error() tells why). Blocks.
+std::string read_host_capabilities(const Connection& connection);
 
 // --- pieces of the above ---
 

@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 
 #include "migrationd/io/boot-clock.h"
+#include "migrationd/io/domain-check.h"
 #include "migrationd/io/domain-facts.h"
 #include "migrationd/io/libvirt-migration.h"
 
@@ -115,7 +116,22 @@ void LibvirtHypervisor::connected(Connection connection) {
     if (listener_ != nullptr) listener_->hypervisor_changed(true);
     tell();
     audit();
+    read_capabilities();
   });
+}
+
+/// Beside everything else: with many emulators installed libvirt takes seconds for the first answer.
+void LibvirtHypervisor::read_capabilities() {
+  call<std::string>(
+      "capabilities", "read the capabilities of libvirt", listing_limit,
+      [](const Connection& connection) -> Result<std::string> {
+        std::string capabilities = read_host_capabilities(connection);
+        return capabilities.empty() ? Result<std::string>(libvirt_error("read the capabilities of libvirt")) : capabilities;
+      },
+      [this](Result<std::string> said) {
+        if (!said.ok()) return log_.write(Level::notice, "", said.error());  // asked for again when they are needed
+        capabilities_ = std::move(said.value());
+      });
 }
 
 void LibvirtHypervisor::lost(const std::string& why) {

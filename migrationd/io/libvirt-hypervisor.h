@@ -41,6 +41,7 @@ struct LibvirtConfig {
   Milliseconds audit_every{60000};     ///< a listing compared with the registry, in case an event was lost
 };
 
+class MigrationCarrier;
 class MigrationJob;
 
 class LibvirtHypervisor : public engine::Hypervisor {
@@ -48,6 +49,10 @@ class LibvirtHypervisor : public engine::Hypervisor {
   LibvirtHypervisor(boost::asio::io_context& loop, LibvirtConfig config, engine::Log& log);
   ~LibvirtHypervisor() override;
 
+  /// What carries those migrations that are to be carried; null: nothing does. Before start(); it must outlive this object's jobs.
+  void carry_with(MigrationCarrier* carrier) { carrier_ = carrier; }
+  /// libvirt's capabilities of this host; empty: not known yet.
+  const std::string& capabilities() const { return capabilities_; }
   /// Connects, and goes on trying. The listener hears of the first complete look.
   void start();
   /// Closes the connection; nothing is called back any more.
@@ -100,6 +105,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
   void connect();
   void connected(Connection connection);
   void lost(const std::string& why);
+  void read_capabilities();
   void retry();
   void list(engine::Callback<Outcome> done);
   void audit();
@@ -125,6 +131,8 @@ class LibvirtHypervisor : public engine::Hypervisor {
   LibvirtConfig config_;
   engine::Log& log_;
   engine::HypervisorListener* listener_ = nullptr;
+  MigrationCarrier* carrier_ = nullptr;
+  std::string capabilities_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);  ///< callbacks hold it weakly
   std::shared_ptr<LoopDoor> door_;  ///< through which libvirt's thread comes to the loop, until stop()
   BlockingCalls calls_;

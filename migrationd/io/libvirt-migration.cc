@@ -12,6 +12,7 @@
 
 #include "migrationd/converge/downtime.h"
 #include "migrationd/io/boot-clock.h"
+#include "migrationd/io/carried-migration.h"
 #include "migrationd/io/copy-mark.h"
 #include "migrationd/io/migrate-options.h"
 
@@ -91,8 +92,9 @@ bool slows_by_itself(const Connection& connection) {
   return type != nullptr && std::string_view(type) == "QEMU";
 }
 
-/// The whole blocking call.
-Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const MigrateOrder& order, const converge::Opening& opening) {
+/// The whole blocking call. `disks_uri`: for copies of the disks; empty: libvirt's choice.
+Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const MigrateOrder& order, const std::string& disks_uri,
+                    const converge::Opening& opening) {
   std::string what = "migrate domain " + uuid.str() + " to " + order.to;
   Result<MigrateOptions> options = parse_migrate_options(order.options);
   if (!options) return Error{what + ": " + options.error()};
@@ -108,6 +110,8 @@ Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const 
   Parameters parameters;
   bool ok = parameters.add(VIR_MIGRATE_PARAM_DEST_XML, xml.value());
   if (!order.migrate_uri.empty()) ok = ok && parameters.add(VIR_MIGRATE_PARAM_URI, order.migrate_uri);
+  constexpr unsigned copied_storage = VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC;
+  if (!disks_uri.empty() && (flags & copied_storage) != 0) ok = ok && parameters.add(VIR_MIGRATE_PARAM_DISKS_URI, disks_uri);
   if (order.speed_mib != 0) ok = ok && parameters.add(VIR_MIGRATE_PARAM_BANDWIDTH, static_cast<unsigned long long>(order.speed_mib));
   for (const MigrateParameter& one : options.value().parameters)
     ok = ok && std::visit([&](const auto& value) { return parameters.add(one.field.c_str(), value); }, one.value);
@@ -122,11 +126,13 @@ Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const 
 }  // namespace
 
 MigrationJob::MigrationJob(LibvirtHypervisor& hypervisor, const DomainUuid& uuid, std::shared_ptr<Emulator> emulator,
-                           engine::Callback<MigrationEnd> done)
+                           const MigrateOrder& order, engine::Callback<MigrationEnd> done)
     : hypervisor_(hypervisor),
       uuid_(uuid),
       emulator_(std::move(emulator)),
       done_(std::move(done)),
+      most_downtime_(order.downtime),
+      planner_(converge::Budget{order.limit, order.downtime, order.auto_converge, false}),
       death_(hypervisor.loop_),
       patience_(hypervisor.loop_),
       limit_(hypervisor.loop_),
@@ -157,25 +163,37 @@ void MigrationJob::watch_emulator() {
 void MigrationJob::order(const MigrateOrder& order) {
   watch_emulator();
   facts_.call = JobFacts::Call::running;
-  most_downtime_ = order.downtime;
-  planner_.emplace(converge::Budget{order.limit, order.downtime, order.auto_converge, false});
-  const converge::Opening opening = planner_->opening();
+  const converge::Opening opening = planner_.opening();
   advice_.downtime = downtime_ = opening.downtime;
   if (order.limit.count() > 0) abort_at(order.limit);
   Connection connection = hypervisor_.connection_;
   std::string what = "migrate domain " + uuid_.str() + " to " + order.to;
   if (!connection) return returned(Error{what + ": libvirt is away: " + hypervisor_.trouble_});
-  hypervisor_.long_calls_.run<Done>(uuid_.str(), what, longest_migration,
-                                    [connection, uuid = uuid_, order, opening] { return migrate_now(connection, uuid, order, opening); },
-                                    [weak = weak_from_this()](Outcome outcome) {
-                                      if (auto self = weak.lock()) self->returned(std::move(outcome));
-                                    });
+  MigrateOrder way = order;
+  // Emptied on the loop, where it lives: copies of the call's own closures may end in its thread.
+  const auto carried = std::make_shared<std::shared_ptr<CarriedMigration>>();
+  std::string disks_uri;
+  if (order.carried) {
+    auto opened = hypervisor_.carrier_ != nullptr ? hypervisor_.carrier_->depart(uuid_, order, emulator_) : Error{"nothing carries migrations here"};
+    if (!opened.ok()) return returned(Error{what + ": " + opened.error()});
+    *carried = std::move(opened.value());
+    way.uri = (*carried)->libvirt_uri();
+    way.migrate_uri = (*carried)->memory_uri();
+    disks_uri = (*carried)->disks_uri();
+  }
+  // The streams stand until libvirt's call has returned, also when the job's end is known before.
+  hypervisor_.long_calls_.run<Done>(
+      uuid_.str(), what, longest_migration,
+      [connection, uuid = uuid_, way, disks_uri, opening] { return migrate_now(connection, uuid, way, disks_uri, opening); },
+      [weak = weak_from_this(), carried](Outcome outcome) {
+        const auto streams = std::exchange(*carried, nullptr);
+        if (!outcome && streams && !streams->trouble().empty()) outcome = Error{outcome.error() + " (" + streams->trouble() + ")"};
+        if (auto self = weak.lock()) self->returned(std::move(outcome));
+      });
 }
 
-void MigrationJob::watch(const MigrateOrder& order) {
-  abort_at(order.limit);
-  most_downtime_ = order.downtime;
-  planner_.emplace(converge::Budget{order.limit, order.downtime, order.auto_converge, false});
+void MigrationJob::watch(Milliseconds limit) {
+  abort_at(limit);
   watch_emulator();
   // A job found in its switchover: the event came before us.
   if (const DomainFacts* facts = hypervisor_.registry_.facts(uuid_))
@@ -195,29 +213,25 @@ void MigrationJob::returned(Outcome outcome) {
 }
 
 void MigrationJob::next_pass(int number) {
-  if (!planner_) return;
   pass_ = std::max(pass_, number);
   if (asking_ != Asking::no) {
     asking_ = Asking::and_again;
     return;
   }
   asking_ = Asking::yes;
-  hypervisor_.call<std::optional<JobProgress>>(
-      uuid_.str() + "/plan", "ask for the progress of domain " + uuid_.str(), hypervisor_.config_.progress_limit,
-      [uuid = uuid_](const Connection& connection) { return read_job_progress(connection, uuid); },
-      [weak = weak_from_this()](Result<std::optional<JobProgress>> said) {
-        auto self = weak.lock();
-        if (!self) return;
-        const bool again = std::exchange(self->asking_, Asking::no) == Asking::and_again;
-        if (said.ok() && said.value()) {
-          self->steer(*said.value());
-        } else if (!said.ok()) {
-          self->advice_.downtime = std::max(self->advice_.downtime, converge::downtime_target(self->pass_, self->most_downtime_));
-          self->advice_.reason = "its figures are not known: " + said.error();
-          self->set_downtime();
-        }
-        if (again) self->next_pass(self->pass_);
-      });
+  hypervisor_.progress(uuid_, [weak = weak_from_this()](Result<std::optional<JobProgress>> said) {
+    auto self = weak.lock();
+    if (!self) return;
+    const bool again = std::exchange(self->asking_, Asking::no) == Asking::and_again;
+    if (said.ok() && said.value()) {
+      self->steer(*said.value());
+    } else if (!said.ok()) {
+      self->advice_.downtime = std::max(self->advice_.downtime, converge::downtime_target(self->pass_, self->most_downtime_));
+      self->advice_.reason = "its figures are not known: " + said.error();
+      self->set_downtime();
+    }
+    if (again) self->next_pass(self->pass_);
+  });
 }
 
 void MigrationJob::steer(const JobProgress& progress) {
@@ -235,7 +249,7 @@ void MigrationJob::steer(const JobProgress& progress) {
   }
   sample.written_per_second = progress.written_bytes_per_second;
   sample.throttle = progress.throttle_percent;
-  const std::string before = std::exchange(advice_, planner_->at(sample)).reason;
+  const std::string before = std::exchange(advice_, planner_.at(sample)).reason;
   if (advice_.reason != before) {
     log(Level::debug, "pass " + std::to_string(sample.pass) + " over the guest's memory, downtime at most " +
                           std::to_string(advice_.downtime.count()) + " ms: " + advice_.reason);
@@ -337,15 +351,15 @@ void MigrationJob::judge() {
 // ---------------------------------------------------------------- LibvirtHypervisor
 
 void LibvirtHypervisor::migrate(const DomainUuid& uuid, const MigrateOrder& order, engine::Callback<MigrationEnd> done) {
-  auto job = std::make_shared<MigrationJob>(*this, uuid, tracked_[uuid].emulator, std::move(done));
+  auto job = std::make_shared<MigrationJob>(*this, uuid, tracked_[uuid].emulator, order, std::move(done));
   jobs_[uuid].push_back(job);
   job->order(order);
 }
 
 void LibvirtHypervisor::watch_job(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<MigrationEnd> done) {
-  auto job = std::make_shared<MigrationJob>(*this, uuid, tracked_[uuid].emulator, std::move(done));
+  auto job = std::make_shared<MigrationJob>(*this, uuid, tracked_[uuid].emulator, order, std::move(done));
   jobs_[uuid].push_back(job);
-  job->watch(order);
+  job->watch(order.limit);
 }
 
 }  // namespace migrationd::io

@@ -17,11 +17,11 @@ namespace migrationd::io {
 class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
  public:
   MigrationJob(LibvirtHypervisor& hypervisor, const DomainUuid& uuid, std::shared_ptr<Emulator> emulator,
-               engine::Callback<engine::MigrationEnd> done);
+               const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done);
   /// Begins a job.
   void order(const engine::MigrateOrder& order);
-  /// Follows one that runs already.
-  void watch(const engine::MigrateOrder& order);
+  /// Follows one that runs already, and aborts it after `limit`.
+  void watch(Milliseconds limit);
   /// Why it is steered as it is; empty: it is not, or not yet.
   const std::string& plan() const { return advice_.reason; }
   /// An event of this domain.
@@ -43,8 +43,8 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   std::shared_ptr<Emulator> emulator_;
   engine::Callback<engine::MigrationEnd> done_;
   JobFacts facts_;
-  std::optional<converge::Planner> planner_;
-  Milliseconds most_downtime_{0};  ///< 0: the usual one
+  Milliseconds most_downtime_;     ///< 0: the usual one
+  converge::Planner planner_;
   converge::Advice advice_;        ///< the last one
   JobProgress rated_from_;         ///< the transfer's rate is taken since these
   enum class Asking { no, yes, and_again } asking_ = Asking::no;

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "migrationd/io/boot-clock.h"
+#include "migrationd/io/carried-migration.h"
 #include "migrationd/io/copy-mark.h"
 #include "migrationd/io/direct-look.h"
 #include "migrationd/io/domain-check.h"
@@ -247,20 +248,35 @@ void LibvirtHypervisor::departure(const DomainUuid& uuid, const engine::MigrateO
   // Not beside the domain's own calls: its disks are looked at, and a file system that hangs must not hold up a stop.
   call<engine::Departure>(
       uuid.str() + "/departure", what, config_.departure_limit,
-      [what, uuid, resident, options = way.options](const Connection& connection) -> Result<engine::Departure> {
+      [what, uuid, resident, options = way.options, streams = way.carried && carrier_ != nullptr ? carrier_->streams() : ""](const Connection& connection) -> Result<engine::Departure> {
         Result<DomainHandle> domain = find_domain(connection, uuid);
         if (!domain) return Error{what + ": " + domain.error()};
         LibvirtString xml(virDomainGetXMLDesc(domain.value().get(), VIR_DOMAIN_XML_MIGRATABLE));
         if (!xml) return libvirt_error(what);
-        return engine::Departure{xml.get(), host_facts(connection, xml.get(), options), resident};
+        engine::Departure departure{xml.get(), host_facts(connection, xml.get(), options), resident};
+        if (!streams.empty()) departure.host[streams_key] = streams;
+        return departure;
       },
       std::move(done));
 }
 
 void LibvirtHypervisor::check(const engine::Departure& departure, engine::Callback<Result<std::string>> done) {
-  call<std::string>("check", "check whether the domain can run here", config_.check_limit,
-                    [departure](const Connection& connection) { return check_domain(connection, departure.definition, departure.host); },
-                    std::move(done));
+  const bool carried = departure.host.contains(streams_key);
+  const std::string streams = carrier_ != nullptr ? carrier_->streams() : "";
+  auto read = std::make_shared<std::string>(capabilities_);
+  call<std::string>(
+      "check", "check whether the domain can run here", config_.check_limit,
+      [departure, carried, streams, read](const Connection& connection) -> Result<std::string> {
+        if (carried) {
+          if (read->empty()) *read = read_host_capabilities(connection);
+          if (auto way = check_carried_way(departure, streams, *read); !way) return Error{way.error()};
+        }
+        return check_domain(connection, departure.definition, departure.host);
+      },
+      [this, read, done = std::move(done)](Result<std::string> said) {
+        if (capabilities_.empty()) capabilities_ = *read;
+        done(std::move(said));
+      });
 }
 
 void LibvirtHypervisor::progress(const DomainUuid& uuid, engine::Callback<Result<std::optional<JobProgress>>> done) {

@@ -94,6 +94,7 @@ void LinkConnection::disarm() { deadline_.expires_at(std::chrono::steady_clock::
 
 asio::awaitable<void> LinkConnection::connect(tcp::endpoint endpoint) {
   auto& socket = stream_.next_layer().socket();
+  endpoint_ = endpoint;
   arm(settings_.times.connect, "no TCP connection within " + seconds(settings_.times.connect));
   const auto [code] = co_await socket.async_connect(endpoint, as_result);
   if (code || closed_) fail("no TCP connection: " + code.message());
@@ -111,17 +112,25 @@ std::string LinkConnection::handshake_failure(const error_code& code) const {
   return "the handshake failed: " + ended_text(code);
 }
 
-asio::awaitable<void> LinkConnection::authenticate() {
-  const auto self = shared_from_this();
+asio::awaitable<void> LinkConnection::handshake() {
   arm(settings_.times.authenticate,
       "the other side did not say who it is within " + seconds(settings_.times.authenticate));
   const auto role = part_.dialing ? asio::ssl::stream_base::client : asio::ssl::stream_base::server;
   const auto [code] = co_await stream_.async_handshake(role, as_result);
   if (code || closed_) fail(handshake_failure(code));
   if (!authenticated_by_psk(stream_.native_handle())) fail("the handshake was not made with the shared key");
+}
 
+asio::awaitable<void> LinkConnection::authenticate() {
+  const auto self = shared_from_this();
+  co_await handshake();
   if (part_.dialing) queue(wire::frame(wire::encode(settings_.hello)));
   auto first = co_await read_message();
+  if (auto* carry = std::get_if<wire::Carry>(&first); carry && !part_.dialing) {
+    carry_ = std::move(*carry);
+    disarm();
+    co_return;
+  }
   const auto* hello = std::get_if<wire::Hello>(&first);
   if (!hello) fail(std::string("a ") + wire::kind(first) + " message came where a hello was due");
   check_hello(*hello);
@@ -132,6 +141,49 @@ asio::awaitable<void> LinkConnection::authenticate() {
   disarm();
   heard_ = std::chrono::steady_clock::now();
   tick();
+}
+
+asio::awaitable<void> LinkConnection::ask(wire::Carry carry) {
+  const auto self = shared_from_this();
+  co_await handshake();
+  co_await write_alone(carry);
+  const auto answer = co_await read_message();
+  const auto* carried = std::get_if<wire::Carried>(&answer);
+  if (!carried) fail(std::string("a ") + wire::kind(answer) + " message came where the answer was due whether the stream is carried");
+  if (!carried->why.empty()) fail(carried->why);
+  disarm();
+}
+
+asio::awaitable<void> LinkConnection::answer(const wire::Carried& answer) {
+  const auto self = shared_from_this();
+  arm(settings_.times.authenticate, "the other side did not take the answer within " + seconds(settings_.times.authenticate));
+  co_await write_alone(answer);
+  disarm();
+}
+
+asio::awaitable<void> LinkConnection::write_alone(const wire::PeerMessage& message) {
+  const std::string bytes = wire::frame(wire::encode(message));
+  const auto [code, count] = co_await asio::async_write(stream_, asio::buffer(bytes), as_result);
+  if (code || closed_) fail(ended_text(code));
+}
+
+SecureStream LinkConnection::release() {
+  SSL* ssl = stream_.native_handle();
+  SSL_up_ref(ssl);  // Asio's stream frees its own
+  detach(ssl);
+  error_code ignored;
+  auto& socket = stream_.next_layer().socket();
+  // A stream may be silent for long, and wants to ride out a short cut: longer than the link, but not for ever.
+  const auto limit = static_cast<unsigned int>(settings_.times.stream_silence.count());
+  const int on = 1, idle = std::max(1, static_cast<int>(limit / 4000)), probes = 3;
+  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof limit);
+  ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof idle);
+  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+  SecureStream released(Fd(socket.release(ignored)), SslHandle(ssl));
+  close("it carries a stream now");
+  return released;
 }
 
 void LinkConnection::check_hello(const wire::Hello& hello) {
@@ -174,7 +226,8 @@ asio::awaitable<wire::PeerMessage> LinkConnection::receive() {
       send(wire::Pong{ping->number});
       continue;
     }
-    if (std::holds_alternative<wire::Hello>(message) || std::holds_alternative<wire::Pong>(message))
+    if (std::holds_alternative<wire::Hello>(message) || std::holds_alternative<wire::Pong>(message) ||
+        std::holds_alternative<wire::Carry>(message) || std::holds_alternative<wire::Carried>(message))
       fail(std::string("a ") + wire::kind(message) + " message came where it has no place");
     co_return message;
   }

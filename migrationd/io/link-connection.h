@@ -15,10 +15,12 @@
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
 #include "migrationd/io/node-link.h"
+#include "migrationd/io/secure-stream.h"
 #include "migrationd/io/tls-psk.h"
 #include "migrationd/wire/frame.h"
 #include "migrationd/wire/peer-message.h"
@@ -84,8 +86,16 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   /// Connects (dialing only). Deadline: settings.times.connect.
   boost::asio::awaitable<void> connect(tcp::endpoint endpoint);
   /// TLS and the two Hellos. Deadline for all of it: settings.times.authenticate. Afterwards peer() and hello()
-  /// are the other side's, proven and negotiated.
+  /// are the other side's, proven and negotiated. Accepting: or a Carry came in the Hello's place, see carry().
   boost::asio::awaitable<void> authenticate();
+  /// Accepting: the other side wants to use this connection for a stream; it waits for the answer.
+  const std::optional<wire::Carry>& carry() const { return carry_; }
+  /// Answers it. Nothing else is sent before that or after it.
+  boost::asio::awaitable<void> answer(const wire::Carried& answer);
+  /// Dialing, instead of authenticate(): TLS, the question and its answer, in the same time. Fails with the other side's refusal.
+  boost::asio::awaitable<void> ask(wire::Carry carry);
+  /// After answer() or ask(): the connection itself, for whoever carries the stream. This object is closed then.
+  SecureStream release();
   /// The next message, accepting; Pings are answered here. Dialing: never returns, only takes the Pongs in and throws
   /// at the end. Only after authenticate().
   boost::asio::awaitable<wire::PeerMessage> receive();
@@ -106,6 +116,7 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   const std::string& reason() const { return reason_; }
   const NodeName& peer() const { return part_.peer; }
   const wire::Hello& hello() const { return hello_; }
+  const tcp::endpoint& endpoint() const { return endpoint_; }  ///< dialing: where to
   const std::string& used_key() const { return part_.used_key; }
   /// The other end, such as 192.0.2.1:6415.
   const std::string& remote() const { return remote_; }
@@ -117,6 +128,8 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   void write_next();
   void queue(std::string bytes);
   void prepare_socket();
+  boost::asio::awaitable<void> handshake();
+  boost::asio::awaitable<void> write_alone(const wire::PeerMessage& message);
   void check_hello(const wire::Hello& hello);
   std::string handshake_failure(const boost::system::error_code& code) const;
   boost::asio::awaitable<wire::PeerMessage> read_message();
@@ -132,6 +145,8 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   std::deque<std::string> queue_;
   std::size_t queued_ = 0;
   wire::Hello hello_;
+  std::optional<wire::Carry> carry_;
+  tcp::endpoint endpoint_;
   std::chrono::steady_clock::time_point heard_;
   std::uint64_t pings_ = 0;
   std::string remote_;

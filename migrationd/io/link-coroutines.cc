@@ -58,6 +58,10 @@ asio::awaitable<void> NodeLink::Impl::serve(tcp::socket socket) {
       connection->close("the node was taken out of the configuration");
       co_return;
     }
+    if (connection->carry()) {
+      co_await receive_stream(connection);
+      co_return;
+    }
     peer = it->second;
     accepted(connection);
     for (;;) {
@@ -80,6 +84,28 @@ asio::awaitable<void> NodeLink::Impl::serve(tcp::socket socket) {
     report(*peer);
     wake(*peer);
   }
+}
+
+/// Another node's stream: its local end is there before the answer, so that a later one can't overtake it.
+asio::awaitable<void> NodeLink::Impl::receive_stream(ConnectionPtr connection) {
+  const NodeName from = connection->peer();
+  const wire::Carry carry = *connection->carry();
+  std::string refusal = "streams are not carried to this node";
+  std::unique_ptr<StreamEnd> end;
+  if (receiver) {
+    auto received = receiver->receive_stream(from, carry);
+    refusal = received.ok() ? "" : received.error();
+    if (received.ok()) end = std::move(received.value());
+  }
+  const wire::Carried answer{refusal};  // a temporary would be destroyed twice by GCC 12's coroutines
+  co_await connection->answer(answer);
+  if (end && !stopped) {
+    end->begin(connection->release());
+    co_return;
+  }
+  say(Level::warning, std::string("a stream (") + wire::to_string(carry.stream) + ") of " + from + " for domain " + carry.domain.str() +
+                          " was refused: " + refusal);
+  connection->finish();
 }
 
 // ---------------------------------------------------------------- dialing
@@ -153,6 +179,45 @@ asio::awaitable<bool> NodeLink::Impl::dial_all(PeerPtr peer) {
   }
   troubled(*peer, why);
   co_return false;
+}
+
+asio::awaitable<SecureStream> NodeLink::Impl::dial_stream(PeerPtr peer, tcp::endpoint endpoint, Key key, wire::Carry carry) {
+  PskPart part;
+  part.dialing = true;
+  part.self = settings.self;
+  part.peer = peer->name;
+  part.keys = {key};
+  const auto connection = std::make_shared<LinkConnection>(tcp::socket(loop), *context, settings, std::move(part));
+  co_await connection->connect(endpoint);
+  co_await connection->ask(std::move(carry));
+  co_return connection->release();
+}
+
+/// Only one attempt: who carries a migration's stream rather fails soon than connects twice.
+asio::awaitable<void> NodeLink::Impl::open_stream(PeerPtr peer, std::string via, wire::Carry carry,
+                                                  std::function<void(Result<SecureStream>)> done) {
+  const auto self = shared_from_this();
+  std::string failure = "there is no link to " + peer->name;
+  std::optional<SecureStream> opened;
+  if (const ConnectionPtr link = peer->out) {
+    std::vector<tcp::endpoint> endpoints = {link->endpoint()};
+    if (!via.empty()) endpoints = co_await resolve(via, failure);
+    const auto key = std::find_if(settings.keys.begin(), settings.keys.end(), [&](const Key& one) { return key_id(one) == link->used_key(); });
+    for (const tcp::endpoint& endpoint : endpoints) {
+      if (key == settings.keys.end() || opened || stopped) break;
+      try {
+        opened = co_await dial_stream(peer, endpoint, *key, carry);
+      } catch (const LinkFailure& problem) {
+        failure = peer->name + " (" + to_text(endpoint) + "): " + problem.what();
+      }
+    }
+  }
+  if (stopped) co_return;
+  if (opened) {
+    done(std::move(*opened));
+  } else {
+    done(Error{failure});
+  }
 }
 
 /// From connecting to the end; returns why it ended.

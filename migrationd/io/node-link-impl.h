@@ -3,7 +3,7 @@
 // node-link; includes Asio, so include it nowhere else.
 //
 // Coroutines: one per listening address (accept), one per connection that came in (serve), one per node
-// (dial_again_and_again). Each holds the Impl, ends by itself once `stopped` is set and its socket or timer is
+// (dial_again_and_again), one per stream that is being set up (open_stream). Each holds the Impl, ends by itself once `stopped` is set and its socket or timer is
 // closed, and has a completion handler that logs what nobody expected.
 #pragma once
 
@@ -120,6 +120,9 @@ struct NodeLink::Impl : std::enable_shared_from_this<Impl> {
   asio::awaitable<void> dial_again_and_again(PeerPtr peer);
   asio::awaitable<bool> dial_all(PeerPtr peer);
   asio::awaitable<std::vector<tcp::endpoint>> resolve(std::string address, std::string& failure);
+  asio::awaitable<void> open_stream(PeerPtr peer, std::string via, wire::Carry carry, std::function<void(Result<SecureStream>)> done);
+  asio::awaitable<SecureStream> dial_stream(PeerPtr peer, tcp::endpoint endpoint, Key key, wire::Carry carry);
+  asio::awaitable<void> receive_stream(ConnectionPtr connection);
   asio::awaitable<std::string> converse(PeerPtr peer, ConnectionPtr connection, tcp::endpoint endpoint, bool& was_up);
 
   void wake(Peer& peer) {
@@ -166,6 +169,7 @@ struct NodeLink::Impl : std::enable_shared_from_this<Impl> {
   LinkSettings settings;
   SslContext context;
   engine::PeerListener* listener = nullptr;
+  StreamReceiver* receiver = nullptr;
   std::map<NodeName, PeerPtr> peers;
   std::vector<std::shared_ptr<tcp::acceptor>> acceptors;
   std::set<ConnectionPtr> pending;  ///< accepted, not authenticated yet

@@ -154,6 +154,20 @@ std::string NodeLink::trouble(const NodeName& node) const {
   return it == impl_->peers.end() ? "" : it->second->trouble;
 }
 
+void NodeLink::receive_streams(StreamReceiver* receiver) { impl_->receiver = receiver; }
+
+void NodeLink::open_stream(const NodeName& to, const std::string& via, const wire::Carry& carry,
+                           std::function<void(Result<SecureStream>)> done) {
+  const auto it = impl_->peers.find(to);
+  if (it == impl_->peers.end() || impl_->stopped) {
+    asio::post(impl_->loop, [self = impl_, to, done = std::move(done)] {
+      if (!self->abandoned) done(Error{to + " is none of this cluster's configured nodes"});
+    });
+    return;
+  }
+  impl_->spawn(impl_->open_stream(it->second, via, carry, std::move(done)), "opening a stream to " + to);
+}
+
 void NodeLink::stop() { impl_->stop(); }
 
 void NodeLink::finish(Milliseconds limit, std::function<void()> done) {

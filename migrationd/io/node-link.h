@@ -27,6 +27,7 @@
 #include "migrationd/engine/world.h"
 #include "migrationd/io/address.h"
 #include "migrationd/io/key-file.h"
+#include "migrationd/io/secure-stream.h"
 
 namespace boost::asio {
 class io_context;
@@ -44,6 +45,7 @@ struct LinkTimes {
   Milliseconds authenticate{10000};  ///< for TLS and the Hellos
   Milliseconds keepalive{1000};      ///< between two Pings
   Milliseconds silence{5000};        ///< nothing heard for so long: the connection is dead. Also TCP_USER_TIMEOUT
+  Milliseconds stream_silence{20000};  ///< the same for a carried stream, longer
   Milliseconds redial_first{200};    ///< pause after the first failure; doubled with each further one ...
   Milliseconds redial_most{2000};    ///< ... up to this
 };
@@ -63,6 +65,22 @@ struct LinkSettings {
   std::size_t unauthenticated_most = 32;          ///< connections at once
   int complaints_most = 5;                        ///< log lines about strangers in ten seconds
   std::size_t queue_limit = 16 * 1024 * 1024;     ///< bytes that wait to be sent to one node
+};
+
+/// The local end of a stream that another node wants to have carried to this one; destroyed without begin(): nothing came of it.
+class StreamEnd {
+ public:
+  virtual ~StreamEnd() = default;
+  /// The other end; once.
+  virtual void begin(SecureStream remote) = 0;
+};
+
+/// Takes such streams. Called on the loop.
+class StreamReceiver {
+ public:
+  virtual ~StreamReceiver() = default;
+  /// The local end of a stream that `from`, authenticated, asks for. Error: it is refused; the other node is told why.
+  virtual Result<std::unique_ptr<StreamEnd>> receive_stream(const NodeName& from, const wire::Carry& carry) = 0;
 };
 
 class NodeLink : public engine::Peers {
@@ -85,6 +103,12 @@ class NodeLink : public engine::Peers {
   std::vector<std::string> listening() const;
   /// Why there is no dialed connection to `node`; empty when there is one, or nothing was tried yet.
   std::string trouble(const NodeName& node) const;
+
+  /// Where other nodes' streams go; null: they are refused. It must outlive this object, or be taken back before.
+  void receive_streams(StreamReceiver* receiver);
+  /// Opens a connection of its own for a stream to `to`, by the address and key of the link there, or to the host `via` when that is not
+  /// empty. Called back exactly once, unless this object is stopped before; error: why not.
+  void open_stream(const NodeName& to, const std::string& via, const wire::Carry& carry, std::function<void(Result<SecureStream>)> done);
 
   /// Closes all at once; what is queued is lost. Nothing is called back any more, and run() of the loop may return.
   void stop();

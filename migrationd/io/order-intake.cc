@@ -118,6 +118,8 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
     policy.way_to = [parameters](const std::string&, const NodeName& node) {
       engine::MigrateOrder order;
       order.to = node;
+      order.carried = resource::carried(parameters);
+      if (order.carried) order.via = resource::carried_via(parameters, node);
       const auto uri = resource::migration_uri(parameters, node);
       order.uri = uri.ok() ? uri.value() : "";
       order.migrate_uri = resource::migrate_uri(parameters, node);

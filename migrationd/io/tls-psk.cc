@@ -179,6 +179,8 @@ SslContext make_psk_context() {
 
 bool attach(SSL* ssl, PskPart& part) { return SSL_set_ex_data(ssl, part_index(), &part) == 1; }
 
+void detach(SSL* ssl) { SSL_set_ex_data(ssl, part_index(), nullptr); }
+
 bool authenticated_by_psk(SSL* ssl) {
   const PskPart* part = part_of(ssl);
   return part && !part->peer.empty() && SSL_version(ssl) == TLS1_3_VERSION && SSL_session_reused(ssl) == 1 &&

@@ -50,6 +50,9 @@ SslContext make_psk_context();
 /// Ties `part` to `ssl`, which was made from make_psk_context(). `part` must outlive `ssl`.
 bool attach(SSL* ssl, PskPart& part);
 
+/// The handshake is over: `ssl` may outlive its part.
+void detach(SSL* ssl);
+
 /// After a handshake: whether the pre-shared key, and not something else, authenticated it.
 bool authenticated_by_psk(SSL* ssl);
 

@@ -2,6 +2,8 @@
 // Builds the two URIs of a migration.
 #include "migrationd/resource/migration-uri.h"
 
+#include <algorithm>
+#include <array>
 #include <string_view>
 
 namespace migrationd::resource {
@@ -36,7 +38,52 @@ std::string_view instance_of(std::string_view uri) {
   return uri.substr(path, uri.find('?', path) - path);
 }
 
+/// The options of virsh migrate that say how the bytes travel.
+constexpr auto way_options = std::to_array<std::string_view>(
+    {"--tls", "--tls-destination", "--tunnelled", "--listen-address", "--disks-port", "--disks-uri", "--rdma-pin-all"});
+
+/// The first parameter that names a way of libvirt's own, as a user wrote it; empty: none does. The network suffix is one only
+/// where nothing else was asked for.
+std::string way_of_libvirt(const Parameters& parameters, bool suffix_counts) {
+  if (!parameters.remoteuri.empty()) return "remoteuri";
+  if (!parameters.migrateuri.empty()) return "migrateuri";
+  if (parameters.migrateport) return "migrateport";
+  if (!parameters.migration_user.empty()) return "migration_user";
+  if (suffix_counts && !parameters.migration_network_suffix.empty()) return "migration_network_suffix";
+  constexpr std::string_view blanks = " \t\n";
+  std::string_view left = parameters.migrate_options;
+  for (std::size_t begin = left.find_first_not_of(blanks); begin != std::string_view::npos; begin = left.find_first_not_of(blanks)) {
+    left.remove_prefix(begin);
+    const std::string_view word = left.substr(0, left.find_first_of(blanks));
+    left.remove_prefix(word.size());
+    const std::string_view option = word.substr(0, word.find('='));
+    if (std::find(way_options.begin(), way_options.end(), option) != way_options.end()) return std::string(option) + " in migrate_options";
+  }
+  return {};
+}
+
+bool can_be_carried(const Parameters& parameters) { return same_hypervisor(parameters.hypervisor, "qemu:///system"); }
+
 }  // namespace
+
+bool carried(const Parameters& parameters) {
+  if (parameters.migration_transport != Transport::automatic) return parameters.migration_transport == Transport::migrationd;
+  return can_be_carried(parameters) && way_of_libvirt(parameters, true).empty();
+}
+
+Outcome check_carried(const Parameters& parameters) {
+  if (parameters.migration_transport != Transport::migrationd) return Done{};
+  if (!can_be_carried(parameters))
+    return Error{"migration_transport=migrationd carries migrations of qemu:///system only, not of hypervisor='" + parameters.hypervisor +
+                 "': use ssh, tls or tcp"};
+  const std::string other = way_of_libvirt(parameters, false);
+  if (other.empty()) return Done{};
+  return Error{"migration_transport=migrationd and " + other + " contradict each other: the daemons carry all of the migration themselves; remove one of them"};
+}
+
+std::string carried_via(const Parameters& parameters, const NodeName& destination) {
+  return parameters.migration_network_suffix.empty() ? "" : with_suffix(destination, parameters.migration_network_suffix);
+}
 
 bool same_hypervisor(std::string_view a, std::string_view b) {
   return scheme_of(a) == scheme_of(b) && instance_of(a) == instance_of(b);
@@ -57,7 +104,7 @@ Result<std::string> migration_uri(const Parameters& parameters, const NodeName& 
 
   // The local connection's own transport (such as +unix) says nothing about the way to another node.
   std::string scheme(uri.substr(0, authority));
-  if (parameters.migration_transport != Transport::libvirt_default)
+  if (parameters.migration_transport != Transport::automatic)
     scheme = std::string(scheme_of(scheme)) + "+" + to_string(parameters.migration_transport);
   else if (scheme.ends_with("+unix"))
     scheme = scheme_of(scheme);

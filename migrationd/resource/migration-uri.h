@@ -13,6 +13,17 @@
 
 namespace migrationd::resource {
 
+/// Whether the daemons carry the migration themselves: migration_transport=migrationd, or nothing names another way. Else libvirt
+/// goes by the URIs below.
+bool carried(const Parameters& parameters);
+
+/// Error: migration_transport=migrationd stands beside something that names a way of libvirt's own, or beside a hypervisor of
+/// which it can't be had.
+Outcome check_carried(const Parameters& parameters);
+
+/// The host to which a carried migration is dialed, such as node2-mig; empty: where the link to `destination` goes.
+std::string carried_via(const Parameters& parameters, const NodeName& destination);
+
 /// The libvirt URI of `destination`, such as qemu+ssh://node2/system. Errors: `hypervisor` has no place for a
 /// host (it isn't SCHEME://[HOST][:PORT]/PATH).
 Result<std::string> migration_uri(const Parameters& parameters, const NodeName& destination);

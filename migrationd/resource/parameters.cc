@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "migrationd/resource/duration.h"
+#include "migrationd/resource/migration-uri.h"
 #include "migrationd/resource/table.h"
 
 namespace migrationd::resource {
@@ -143,6 +144,12 @@ std::string without_migrateuri(std::string_view options, std::string& uri) {
   }
 }
 
+std::optional<Transport> transport_of(std::string_view word) {
+  for (const Transport transport : {Transport::migrationd, Transport::ssh, Transport::tls, Transport::tcp})
+    if (word == to_string(transport)) return transport;
+  return std::nullopt;
+}
+
 // What goes beyond the type, for the implemented ones; puts the value where it belongs.
 Outcome assign(Parameters& to, std::string_view name, const std::string& value) {
   const auto milliseconds = [&] { return parse_duration(value).value(); };
@@ -165,7 +172,7 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
   }
   if (name == "shutdown_timeout") to.shutdown_timeout = milliseconds();
   if (name == "migration_transport")
-    to.migration_transport = value == "ssh" ? Transport::ssh : value == "tls" ? Transport::tls : Transport::tcp;
+    to.migration_transport = *transport_of(value);
   if (name == "migration_user") {
     to.migration_user = value;
     return check_word(name, value, "-_.");
@@ -239,9 +246,6 @@ Outcome take(Parameters& to, const std::string& name, const std::string& value) 
 }  // namespace
 
 Outcome check_transport(std::string_view value) {
-  if (value == "migrationd")
-    return Error{"the transport through the daemons' own connection comes with a later version; use ssh, tls or tcp, or "
-                 "leave it out"};
   const std::string_view choices = find_row("migration_transport")->choices;
   if (!is_choice(choices, value)) return Error{"it must be one of " + choice_list(choices)};
   return Done{};
@@ -256,6 +260,7 @@ Result<Parameters> parse(const std::map<std::string, std::string>& given) {
   for (const auto& [name, value] : given)
     if (auto taken = take(parameters, name, value); !taken) return Error{taken.error()};
   if (parameters.config.empty()) return Error{config_missing};
+  if (auto possible = check_carried(parameters); !possible) return Error{possible.error()};
   return parameters;
 }
 
@@ -269,12 +274,14 @@ GoodParameters good_parameters(const std::map<std::string, std::string>& given) 
     }
   }
   if (good.parsed.config.empty() && good.complaint.empty()) good.complaint = config_missing;
+  if (auto possible = check_carried(good.parsed); !possible && good.complaint.empty()) good.complaint = possible.error();
   return good;
 }
 
 const char* to_string(Transport transport) {
   switch (transport) {
-    case Transport::libvirt_default: return "";
+    case Transport::automatic: return "";
+    case Transport::migrationd: return "migrationd";
     case Transport::ssh: return "ssh";
     case Transport::tls: return "tls";
     case Transport::tcp: return "tcp";

@@ -16,8 +16,9 @@ namespace migrationd::resource {
 
 enum class Handoff { automatic, off };
 enum class Unfenced { refuse, membership };
-/// `libvirt_default`: a plain URI without a transport.
-enum class Transport { libvirt_default, ssh, tls, tcp };
+/// `automatic`: carried by the daemons, unless another parameter names libvirt's own way; that is then a plain URI without a
+/// transport.
+enum class Transport { automatic, migrationd, ssh, tls, tcp };
 
 struct Parameters {
   std::string config;                             ///< absolute path
@@ -26,7 +27,7 @@ struct Parameters {
   bool force_stop = false;
   std::string shutdown_mode;                      ///< words of libvirt, separated by commas; empty: its choice
   std::optional<Milliseconds> shutdown_timeout;   ///< nothing: what the action's time allows; 0: at once
-  Transport migration_transport = Transport::libvirt_default;
+  Transport migration_transport = Transport::automatic;
   std::string migration_user;
   Milliseconds migration_downtime{0};             ///< 0: the default
   std::uint64_t migration_speed = 0;              ///< MiB/s; 0: no limit

@@ -46,11 +46,13 @@ constexpr auto rows = std::to_array<Row>({
                   "it off and a twentieth (2 seconds at least) for the answer, but at least about half of it; without the "
                   "daemon two thirds of it. Where the action has none, as under Heartbeat, three minutes are taken for it."},
 
-    {.name = "migration_transport", .type = Type::choice, .choices = "|ssh|tls|tcp",
-     .short_text = "How the libvirt of the other node is reached",
-     .long_text = "The transport to the libvirt of the other node during a migration: ssh, tls, tcp, or empty for "
-                  "libvirt's own default. The transport through the daemons' own connection (migrationd) comes with a "
-                  "later version."},
+    {.name = "migration_transport", .type = Type::choice, .choices = "|migrationd|ssh|tls|tcp",
+     .short_text = "How a migration reaches the other node",
+     .long_text = "How a migration reaches the other node. migrationd: through the daemons' own encrypted connection; neither "
+                  "a key for ssh nor a port of libvirt or QEMU is needed (QEMU only). ssh, tls, tcp: libvirt's own. Empty: migrationd, "
+                  "unless migration_user, migration_network_suffix, migrateuri, migrateport, remoteuri or a word of "
+                  "migrate_options (tls, tunnelled, listen-address, disks-port, disks-uri, rdma-pin-all) names a way of "
+                  "libvirt's, or the hypervisor is not qemu:///system; then libvirt's default, which is tls."},
     {.name = "migration_user",
      .short_text = "User name for the connection to the other node",
      .long_text = "User name for the connection to the libvirt of the other node. Empty: none is given, which means root. "
@@ -67,7 +69,8 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "Suffix of the node's name in the migration network",
      .long_text = "Is appended to the node's name, before its first dot, to get the name under which the node is known in "
                   "a network of its own for migrations: with -mig, node2.example.org is reached as "
-                  "node2-mig.example.org. That name must resolve on every node."},
+                  "node2-mig.example.org. That name must resolve on every node. With migration_transport=migrationd the "
+                  "daemon there must listen on that address (listen in migrationd.conf)."},
     {.name = "migrateuri",
      .short_text = "URI for the guest's memory",
      .long_text = "The URI to which the guest's memory is sent, such as tcp://%n:49152, when the computed one doesn't "

@@ -23,6 +23,7 @@ constexpr int protocol_limit = 1'000'000;
 // Wrappers that give a text field its rule.
 struct Uuid { std::string& text; bool may_be_empty; };
 struct Node { std::string& text; bool may_be_empty; };
+struct Hex { std::string& text; };
 /// May be missing, as in a message of an older daemon; left out where it says nothing.
 template <class T> struct Optional { T& value; };
 
@@ -59,13 +60,20 @@ template <class V> void fields(V& v, AskReady& m) {
 }
 template <class V> void fields(V& v, Ready& m) { v("question", m.question), v("ready", m.ready), v("why", m.why); }
 template <class V> void fields(V& v, Farewell& m) { v("at_work", Optional{m.at_work}); }
+template <class V> void fields(V& v, Carry& m) {
+  v("domain", m.domain), v("attempt", m.attempt), v("migration", Hex{m.migration}), v("place", m.place), v("stream", m.stream);
+}
+template <class V> void fields(V& v, Carried& m) { v("why", m.why); }
 template <class V> void fields(V& v, Ping& m) { v("number", m.number); }
 template <class V> void fields(V& v, Pong& m) { v("number", m.number); }
 
 // In the order of PeerMessage's alternatives.
 constexpr std::array<const char*, std::variant_size_v<PeerMessage>> kinds = {
     "hello",  "claim",   "withdraw", "given",     "released", "gone",     "wait", "acknowledged",
-    "invite", "refusal", "note",     "ask_ready", "ready",    "farewell", "ping", "pong"};
+    "invite", "refusal", "note",     "ask_ready", "ready",    "farewell", "carry", "carried", "ping", "pong"};
+
+constexpr std::array<CarriedStream, 3> streams = {CarriedStream::libvirt, CarriedStream::memory, CarriedStream::disks};
+constexpr std::size_t migration_name_length = 32;
 
 struct Writer {
   Json& json;
@@ -80,6 +88,8 @@ struct Writer {
   }
   void operator()(const char* name, Uuid value) { json[name] = value.text; }
   void operator()(const char* name, Node value) { json[name] = value.text; }
+  void operator()(const char* name, Hex value) { json[name] = value.text; }
+  void operator()(const char* name, CarriedStream& value) { json[name] = to_string(value); }
   void operator()(const char* name, DomainUuid& value) { json[name] = value.str(); }
   void operator()(const char* name, Epoch& value) { json[name] = value.value; }
   void operator()(const char* name, Attempt& value) { json[name] = {value.incarnation, value.number}; }
@@ -161,6 +171,20 @@ struct Reader {
     if (!error.empty() || (value.may_be_empty && value.text.empty())) return;
     if (!valid_node_name(value.text)) fail(name, "is not a node's name");
   }
+  void operator()(const char* name, Hex value) {
+    (*this)(name, value.text);
+    if (!error.empty()) return;
+    if (value.text.size() != migration_name_length || value.text.find_first_not_of("0123456789abcdef") != std::string::npos)
+      fail(name, "is not made of 32 hexadecimal digits");
+  }
+  void operator()(const char* name, CarriedStream& value) {
+    std::string text;
+    (*this)(name, text);
+    if (!error.empty()) return;
+    const auto found = std::find_if(streams.begin(), streams.end(), [&](CarriedStream stream) { return text == to_string(stream); });
+    if (found == streams.end()) return fail(name, "is none of libvirt, memory and disks");
+    value = *found;
+  }
   void operator()(const char* name, DomainUuid& value) {
     std::string text;
     (*this)(name, text);
@@ -215,6 +239,15 @@ Result<PeerMessage> read(std::string_view kind, const Json& json) {
 }
 
 }  // namespace
+
+const char* to_string(CarriedStream stream) {
+  switch (stream) {
+    case CarriedStream::libvirt: return "libvirt";
+    case CarriedStream::memory: return "memory";
+    case CarriedStream::disks: return "disks";
+  }
+  return "";
+}
 
 const char* kind(const PeerMessage& message) { return kinds[message.index()]; }
 

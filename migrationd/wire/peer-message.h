@@ -73,11 +73,26 @@ struct Ready { std::uint64_t question = 0; bool ready = false; std::string why; 
 /// The last word of a node that leaves in order: nothing runs here, nothing is started before asking. `at_work`: other nodes
 /// that may have come to life since their last farewell, as far as it knows.
 struct Farewell { std::set<NodeName> at_work; };
+/// The connections of which a carried migration is made: libvirt's own conversation, the guest's memory, its disks.
+enum class CarriedStream { libvirt, memory, disks };
+/// Said instead of a Hello: this connection is to be one stream of the migration of `domain` that answers the claim `attempt`.
+/// `migration`: 32 hexadecimal digits that name it at both nodes; `place`: the directory in which both keep its sockets.
+struct Carry {
+  DomainUuid domain;
+  Attempt attempt;
+  std::string migration;
+  std::string place;
+  CarriedStream stream = CarriedStream::libvirt;
+};
+/// The answer to Carry; what follows is the stream itself. `why`: it is refused; empty: it is not.
+struct Carried { std::string why; };
 /// Keeps the link known to be alive.
 struct Ping { std::uint64_t number = 0; };
 struct Pong { std::uint64_t number = 0; };
 
 using PeerMessage = std::variant<Hello, Claim, Withdraw, Given, Released, Gone, Wait, Acknowledged, Invite, Refusal,
-                                 Note, AskReady, Ready, Farewell, Ping, Pong>;
+                                 Note, AskReady, Ready, Farewell, Carry, Carried, Ping, Pong>;
+
+const char* to_string(CarriedStream stream);
 
 }  // namespace migrationd::wire

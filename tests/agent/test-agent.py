@@ -112,7 +112,7 @@ class Words(Case):
         for name, value, part in [("confg", "/x", "confg is unknown"), ("handoff", "maybe", "auto, off"),
                                   ("handoff", "on", "in doubt a stop is a real one"),
                                   ("snapshot", "/x", "not implemented yet"), ("xmfile", "/x", "not implemented yet"),
-                                  ("migration_transport", "migrationd", "later version"), ("name", "a\nb", "control characters")]:
+                                  ("migration_transport", "pigeon", "migrationd, ssh, tls, tcp"), ("name", "a\nb", "control characters")]:
             result = self.ocf("validate-all", env={"OCF_RESKEY_" + name: value})
             self.assertEqual(result.returncode, 6, name)
             self.assertIn(part, self.reason(result))

@@ -22,6 +22,8 @@ struct KindOf {
   std::string operator()(const wire::AskReady&) const { return "ask-ready"; }
   std::string operator()(const wire::Ready&) const { return "ready"; }
   std::string operator()(const wire::Farewell&) const { return "farewell"; }
+  std::string operator()(const wire::Carry&) const { return "carry"; }
+  std::string operator()(const wire::Carried&) const { return "carried"; }
   std::string operator()(const wire::Ping&) const { return "ping"; }
   std::string operator()(const wire::Pong&) const { return "pong"; }
 };

@@ -93,8 +93,7 @@ TEST_CASE("config-file: a transport is taken here exactly when a resource may na
     CHECK(config.ok() == resource.ok());
     if (config.ok()) CHECK(config.value().migration_transport == word);
   }
-  CHECK(says(refusal("migration_transport = migrationd"), "comes with a later version; use ssh, tls or tcp"));
-  CHECK(says(refusal("migration_transport = unix"), "it must be one of ssh, tls, tcp"));
+  CHECK(says(refusal("migration_transport = unix"), "it must be one of migrationd, ssh, tls, tcp"));
 }
 
 TEST_CASE("config-file: of a broken file the lines that are right still count where a stop must work") {

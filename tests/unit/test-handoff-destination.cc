@@ -300,4 +300,26 @@ TEST_CASE("handoff destination: a start during an invited claim asks everybody")
   CHECK(find<action::SendClaim>(s));
 }
 
+TEST_CASE("handoff destination: a copy may come from who was asked, for an open claim, and not any more once that is over") {
+  State s = claim({"n2", "n3"});
+  s.open = {4, 2};
+  s.own = {4, 3};
+  CHECK(awaits_copy(s, "n2", {4, 2}).ok());
+  CHECK(awaits_copy(s, "n3", {4, 3}).ok());
+  CHECK(awaits_copy(s, "n4", {4, 3}).error() == "this node has not asked n4 for it");
+  CHECK(awaits_copy(s, "n2", {4, 1}).error().find("no open claim") != std::string::npos);
+  CHECK(awaits_copy(s, "n2", {4, 4}).error().find("no open claim") != std::string::npos);
+  CHECK(awaits_copy(s, "n2", {}).error().find("no open claim") != std::string::npos);
+  s.answers["n2"] = {Answer::Kind::released, ""};
+  CHECK(awaits_copy(s, "n2", {4, 3}).ok());
+  for (const Answer::Kind kind : {Answer::Kind::gone, Answer::Kind::left, Answer::Kind::proven}) {
+    s.answers["n2"] = {kind, ""};
+    CHECK(awaits_copy(s, "n2", {4, 3}).error() == "n2 has said, or was proven, to have nothing of it");
+  }
+  s.answers.clear();
+  s.dropping = true;
+  CHECK(!awaits_copy(s, "n2", {4, 3}).ok());
+  for (const State& other : {gone(), withdrawn(), held(), offered(), moving(), given(), stopping()}) CHECK(!awaits_copy(other, "n2", {4, 1}).ok());
+}
+
 }  // namespace migrationd::handoff

@@ -33,6 +33,8 @@ std::vector<PeerMessage> one_of_each() {
           AskReady{5, domain, "vm1", 1048576, "<domain/>", true, {{"disk:/srv/vm1", "file\nnfs"}, {"cpu", "<cpu/>"}}},
           Ready{5, true, ""},
           Farewell{{"beta", "gamma"}},
+          Carry{domain, attempt, "0123456789abcdef0123456789abcdef", "/run/migrationd.streams", CarriedStream::disks},
+          Carried{"no claim"},
           Ping{1},
           Pong{std::numeric_limits<std::uint64_t>::max()}};
 }

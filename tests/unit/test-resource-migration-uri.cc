@@ -32,7 +32,7 @@ TEST_CASE("migration uri: the transport of the local connection doesn't leak int
   Parameters p = over(Transport::tls);
   p.hypervisor = "qemu+unix:///system";
   CHECK(migration_uri(p, "node2").value() == "qemu+tls://node2/system");
-  p.migration_transport = Transport::libvirt_default;
+  p.migration_transport = Transport::automatic;
   CHECK(migration_uri(p, "node2").value() == "qemu://node2/system");
 }
 
@@ -86,4 +86,35 @@ TEST_CASE("migration uri: migrateuri goes before the one in migrate_options") {
   CHECK(migrate_uri(parse(given).value(), "node2") == "tcp://node2-options");
   given["migrateuri"] = "tcp://%n-own";
   CHECK(migrate_uri(parse(given).value(), "node2") == "tcp://node2-own");
+}
+
+TEST_CASE("migration uri: the daemons carry what names no other way") {
+  Parameters p;
+  CHECK(carried(p));
+  p.hypervisor = "qemu+unix:///system";
+  CHECK(carried(p));
+  CHECK(carried_via(p, "node2") == "");
+  for (const char* uri : {"xen:///system", "qemu:///session", "test:///default"}) {
+    p.hypervisor = uri;
+    CHECK(!carried(p));
+  }
+  for (const Transport transport : {Transport::ssh, Transport::tls, Transport::tcp}) CHECK(!carried(over(transport)));
+  for (const char* word : {"--tls", "--tls-destination=x", "--tunnelled", "--listen-address 192.0.2.1", "--disks-port=1", "--disks-uri=tcp://x", "--rdma-pin-all"}) {
+    Parameters own;
+    own.migrate_options = std::string("--auto-converge ") + word;
+    CHECK(!carried(own));
+  }
+  Parameters harmless;
+  harmless.migrate_options = "--parallel --parallel-connections 4 --copy-storage-all";
+  CHECK(carried(harmless));
+}
+
+TEST_CASE("migration uri: a network suffix is libvirt's way, unless the daemons are asked to go it") {
+  Parameters p;
+  p.migration_network_suffix = "-mig";
+  CHECK(!carried(p));
+  p.migration_transport = Transport::migrationd;
+  CHECK(carried(p));
+  CHECK(check_carried(p).ok());
+  CHECK(carried_via(p, "node2.example.org") == "node2-mig.example.org");
 }

@@ -153,8 +153,20 @@ TEST_CASE("resource: what isn't implemented yet is refused, unless it says nothi
   CHECK(refusal(with({{"autoset_utilization_cpu", "no"}})) == "accepted");
 }
 
-TEST_CASE("resource: the carried transport is refused for now, and the reason says why") {
-  CHECK(mentions(refusal(with({{"migration_transport", "migrationd"}})), "comes with a later version"));
+TEST_CASE("resource: the carried transport beside a way of libvirt's own is refused, by the name of that") {
+  CHECK(refusal(with({{"migration_transport", "migrationd"}})) == "accepted");
+  CHECK(refusal(with({{"migration_transport", "migrationd"}, {"migration_network_suffix", "-mig"}})) == "accepted");
+  const std::map<std::string, std::string> others = {{"remoteuri", "qemu+ssh://%n/system"}, {"migrateuri", "tcp://%n"}, {"migrateport", "49152"},
+                                                     {"migration_user", "mover"}, {"migrate_options", "--auto-converge --tunnelled"}};
+  for (const auto& [name, value] : others) {
+    CAPTURE(name);
+    CHECK(mentions(refusal(with({{"migration_transport", "migrationd"}, {name, value}})), "contradict each other"));
+    CHECK(mentions(refusal(with({{"migration_transport", "migrationd"}, {name, value}})), name));
+    CHECK(refusal(with({{name, value}})) == "accepted");
+    // A stop is carried out all the same.
+    CHECK(mentions(good_parameters(with({{"migration_transport", "migrationd"}, {name, value}})).complaint, "contradict"));
+  }
+  CHECK(mentions(refusal(with({{"migration_transport", "migrationd"}, {"hypervisor", "xen:///system"}})), "qemu:///system only"));
 }
 
 TEST_CASE("resource: every parameter of VirtualDomain and Xen is known by name") {

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What a migration that comes in may ask of this node's libvirt.
+#include "migrationd/io/arrival-guard.h"
+
+#include <libvirt/libvirt.h>
+#include <unistd.h>
+
+#include "migrationd/io/domain-xml.h"
+
+namespace migrationd::io {
+
+namespace {
+
+std::string text_of(const wire::MigrationCall& call, const char* field) {
+  const auto found = call.texts.find(field);
+  return found == call.texts.end() ? "" : found->second;
+}
+
+}  // namespace
+
+void Prepared::set(std::string domain_name) {
+  std::lock_guard held(lock_);
+  domain_name_ = std::move(domain_name);
+}
+
+std::string Prepared::domain_name() const {
+  std::lock_guard held(lock_);
+  return domain_name_;
+}
+
+ArrivalGuard::ArrivalGuard(Ticket ticket, std::shared_ptr<Prepared> prepared)
+    : ticket_(std::move(ticket)),
+      prepared_(std::move(prepared)),
+      rpc_([this](const wire::MigrationCall& call) { return judge(call); }, [this] { answered(); }) {}
+
+Outcome ArrivalGuard::judge(const wire::MigrationCall& call) {
+  // Both calls decide whether the copy runs, and only the hand-off may.
+  if ((call.flags & VIR_MIGRATE_PAUSED) == 0) return Error{"the copy would not arrive paused"};
+  const std::string named = text_of(call, VIR_MIGRATE_PARAM_DEST_NAME);
+  if (call.kind == wire::MigrationCall::Kind::finish)
+    return named == name_ ? Outcome(Done{}) : Error{"it is for domain " + named + ", not for " + name_};
+
+  constexpr unsigned copied_storage = VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC;
+  if ((call.flags & (VIR_MIGRATE_TUNNELLED | VIR_MIGRATE_OFFLINE)) != 0) return Error{"a tunnelled or an offline migration is not carried"};
+  auto domain = parse_domain_xml(text_of(call, VIR_MIGRATE_PARAM_DEST_XML), "the definition that it brings");
+  if (!domain.ok()) return Error{domain.error()};
+  if (domain.value().uuid_made || domain.value().uuid != ticket_.domain) return Error{"it brings another domain than " + ticket_.domain.str()};
+  if (!named.empty() && named != domain.value().name) return Error{"it names the domain otherwise than its definition"};
+  const auto wanted = [&](wire::CarriedStream stream) { return "unix://" + ticket_.place.socket(ticket_.migration, stream); };
+  if (text_of(call, VIR_MIGRATE_PARAM_URI) != wanted(wire::CarriedStream::memory)) return Error{"the memory would come another way: " + text_of(call, VIR_MIGRATE_PARAM_URI)};
+  const bool disks = (call.flags & copied_storage) != 0 || call.texts.contains(VIR_MIGRATE_PARAM_DISKS_URI);
+  if (disks && text_of(call, VIR_MIGRATE_PARAM_DISKS_URI) != wanted(wire::CarriedStream::disks)) return Error{"the disks would come another way"};
+
+  const auto owner = emulator_owner(domain.value().xml, ticket_.capabilities);
+  if (!owner.ok()) return Error{owner.error()};
+  name_ = domain.value().name;
+  return ticket_.place.give(ticket_.migration, owner.value());
+}
+
+/// The emulator listens, or there is none. What it made stays; nobody of its user gets in any more.
+void ArrivalGuard::answered() {
+  if (auto taken = ticket_.place.give(ticket_.migration, {::geteuid(), ::getegid()}); taken) prepared_->set(name_);
+}
+
+}  // namespace migrationd::io

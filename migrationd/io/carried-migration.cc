@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The source's end of a carried migration: listens where libvirt and QEMU connect, and carries each connection on.
+#include <sys/stat.h>
+
+#include <array>
+
+#include <boost/asio/local/stream_protocol.hpp>
+
+#include "migrationd/io/carrier.h"
+#include "migrationd/io/unix-peer.h"
+
+namespace migrationd::io {
+
+namespace {
+
+using Level = engine::Log::Level;
+using wire::CarriedStream;
+using boost::asio::local::stream_protocol;
+
+class Departing : public CarriedMigration, public std::enable_shared_from_this<Departing> {
+ public:
+  Departing(boost::asio::io_context& loop, CarriedPlace place, NodeLink& link, engine::Log& log, wire::Carry ticket, const engine::MigrateOrder& order, std::shared_ptr<Emulator> emulator)
+      : loop_(loop), place_(std::move(place)), link_(link), log_(log), ticket_(std::move(ticket)), to_(order.to), via_(order.via),
+        emulator_(std::move(emulator)), streams_(loop, log, ticket_.domain) {}
+  ~Departing() override {
+    boost::system::error_code ignored;
+    for (const auto& acceptor : acceptors_) acceptor->close(ignored);
+    place_.remove(ticket_.migration);
+  }
+
+  Outcome open() {
+    struct stat process {};
+    if (::stat(("/proc/" + std::to_string(emulator_->pid())).c_str(), &process) != 0) return Error{"its emulator has ended"};
+    if (auto made = place_.make(ticket_.migration, 0711); !made) return made;
+    for (const CarriedStream stream : {CarriedStream::libvirt, CarriedStream::memory, CarriedStream::disks}) {
+      // Root connects in any case: a process of root's needs no permission.
+      const Owner owner = stream == CarriedStream::libvirt ? Owner{} : Owner{process.st_uid, process.st_gid};
+      auto socket = listen_at(place_.socket(ticket_.migration, stream), owner);
+      if (!socket.ok()) return Error{socket.error()};
+      acceptors_.push_back(std::make_shared<stream_protocol::acceptor>(loop_, stream_protocol(), socket.value().release()));
+      accept(stream, acceptors_.back());
+    }
+    return Done{};
+  }
+
+  std::string libvirt_uri() const override { return "qemu+unix:///system?socket=" + place_.socket(ticket_.migration, CarriedStream::libvirt); }
+  std::string memory_uri() const override { return "unix://" + place_.socket(ticket_.migration, CarriedStream::memory); }
+  std::string disks_uri() const override { return "unix://" + place_.socket(ticket_.migration, CarriedStream::disks); }
+  const std::string& trouble() const override { return trouble_; }
+
+ private:
+  using Acceptor = std::shared_ptr<stream_protocol::acceptor>;
+
+  void accept(CarriedStream stream, const Acceptor& acceptor) {
+    acceptor->async_accept([weak = weak_from_this(), stream, acceptor](boost::system::error_code code, stream_protocol::socket socket) {
+      const auto self = weak.lock();
+      if (!self || code) return;
+      boost::system::error_code ignored;
+      self->came(stream, acceptor, Fd(socket.release(ignored)));
+    });
+  }
+
+  void came(CarriedStream stream, const Acceptor& acceptor, Fd local) {
+    const auto peer = peer_of(local.get());
+    const bool own = peer && (peer->uid == 0 || (stream != CarriedStream::libvirt && peer->pid == emulator_->pid()));
+    if (!own) {
+      log_.write(Level::warning, ticket_.domain.str(),
+                 "process " + (peer ? std::to_string(peer->pid) + " of user " + std::to_string(peer->uid) : std::string("?")) +
+                     " tried to get into the migration to " + to_ + "; it was refused");
+      return accept(stream, acceptor);
+    }
+    wire::Carry carry = ticket_;
+    carry.stream = stream;
+    auto end = std::make_shared<Fd>(std::move(local));
+    link_.open_stream(to_, via_, carry, [weak = weak_from_this(), stream, acceptor, end](Result<SecureStream> opened) {
+      const auto self = weak.lock();
+      if (!self) return;
+      if (!opened.ok()) {
+        self->trouble(stream, opened.error());
+        end->reset();
+      } else {
+        self->carry(stream, std::move(*end), std::move(opened.value()));
+      }
+      // One conversation with libvirt is all that a migration has.
+      if (stream != CarriedStream::libvirt) self->accept(stream, acceptor);
+    });
+  }
+
+  void carry(CarriedStream stream, Fd local, SecureStream remote) {
+    streams_.add({std::move(local), std::move(remote), true, nullptr}, std::string("the stream (") + wire::to_string(stream) + ") to " + to_,
+                 [this, stream](const std::string& why) {
+                   if (!why.empty()) trouble(stream, why);
+                 });
+  }
+
+  void trouble(CarriedStream stream, const std::string& why) {
+    if (trouble_.empty()) trouble_ = std::string("the stream (") + wire::to_string(stream) + ") to " + to_ + ": " + why;
+  }
+
+  boost::asio::io_context& loop_;
+  CarriedPlace place_;
+  NodeLink& link_;
+  engine::Log& log_;
+  wire::Carry ticket_;
+  NodeName to_;
+  std::string via_;
+  std::shared_ptr<Emulator> emulator_;
+  std::vector<Acceptor> acceptors_;
+  std::string trouble_;
+  StreamSet streams_;  ///< last: it ends first
+};
+
+}  // namespace
+
+Result<std::shared_ptr<CarriedMigration>> Carrier::depart(const DomainUuid& domain, const engine::MigrateOrder& order, std::shared_ptr<Emulator> emulator) {
+  if (!emulator) return Error{"the domain's emulator is not known"};
+  auto name = new_migration_name();
+  if (!name.ok()) return Error{name.error()};
+  wire::Carry ticket{domain, order.attempt, name.value(), settings_.place.streams(), CarriedStream::libvirt};
+  auto departing = std::make_shared<Departing>(loop_, settings_.place, link_, log_, std::move(ticket), order, std::move(emulator));
+  if (auto opened = departing->open(); !opened) return Error{opened.error()};
+  return std::shared_ptr<CarriedMigration>(std::move(departing));
+}
+
+}  // namespace migrationd::io
