@@ -19,7 +19,7 @@ from migrationd_lab.lab import end_on_signals  # noqa: E402
 from migrationd_lab.namespaces import wait_until  # noqa: E402
 
 PRIMITIVE = ("crm configure primitive {vm} {agent} params config=/etc/libvirt/lab/{vm}.xml hypervisor=qemu:///system "
-             "migration_transport=tcp meta allow-migrate=true op start timeout=90 op stop timeout=90 "
+             "{transport} meta allow-migrate=true op start timeout=90 op stop timeout=90 "
              "op migrate_to timeout={push} op migrate_from timeout=60 op monitor interval=0 timeout=30")
 
 
@@ -48,7 +48,9 @@ def run(bench, stage, agents, push=60, **settings):
             for node in lab.nodes:
                 wait_until(lambda n=node: linked(n), 20, f"link of {node}'s daemon to its peer")
             for vm, agent in agents.items():
-                lab.nodes[0].run(PRIMITIVE.format(vm=vm, agent=agent, push=push))
+                # libvirt listens for tcp in the lab; migrationd's own transport needs nothing.
+                transport = "migration_transport=tcp" if "heartbeat" in agent else ""
+                lab.nodes[0].run(PRIMITIVE.format(vm=vm, agent=agent, push=push, transport=transport))
                 lab.guest(vm).wait_up(90)
             settle(lab)
             bench(lab)

@@ -13,8 +13,6 @@ AGENTS = {"vm1": "ocf:migrationd:VirtualDomain", "vm2": "ocf:heartbeat:VirtualDo
 MOVES = {"migrationd": ("vm1", False), "VirtualDomain": ("vm2", False), "after a failure": ("vm1", True)}
 FIGURES = {"longest_gap_ms": ("longest ping gap", "ms"), "pings_lost": ("lost pings, sent every 10 ms", ""),
            "http_outage_ms": ("outage of its web page", "ms")}
-CLOSED = ("nft add table inet closed; nft add chain inet closed in '{ type filter hook input priority 0; }'; "
-          "nft add rule inet closed in tcp dport 49152-49215 reject with tcp reset")
 
 
 def move(lab, vm, fails):
@@ -23,14 +21,14 @@ def move(lab, vm, fails):
 
     def go():
         if fails:
-            destination.run(CLOSED)  # to the memory
+            destination.close_to_migrations()
             log = "/var/log/pacemaker/pacemaker.log"
             before = lab.node(source).read(log).count(f"Result of migrate_to operation for {vm}")
         lab.nodes[0].run(f"crm_resource --move -r {vm} --node {destination.name}")
         if fails:
             wait_until(lambda: lab.node(source).read(log).count(f"Result of migrate_to operation for {vm}") > before, 60,
                        "the failure of migrate_to", interval=0.05)
-            destination.run("nft delete table inet closed")
+            destination.open_to_migrations()
         wait_until(lambda: lab.guest(vm).running_on() == [destination.name], 90, f"{vm} on {destination.name}", interval=0.25)
         settle(lab)
     figures = measured(lab, vm, go)

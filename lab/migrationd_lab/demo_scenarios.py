@@ -19,11 +19,11 @@ MIGRATIOND, OTHER = "migrationd", "VirtualDomain"
 VM = "vm1"
 XML = f"/etc/libvirt/lab/{VM}.xml"
 PRIMITIVE = (f"crm configure primitive {VM} {{agent}} params config={XML} hypervisor=qemu:///system "
-             "migration_transport=tcp meta allow-migrate=true op monitor interval=10 timeout=30 "
+             "{{transport}} meta allow-migrate=true op monitor interval=10 timeout=30 "
              "op start timeout=90 op stop timeout=90 op migrate_to timeout=60 op migrate_from timeout=60")
 AGENTS = {MIGRATIOND: "ocf:migrationd:VirtualDomain", OTHER: "ocf:heartbeat:VirtualDomain"}
 HARESOURCES = {MIGRATIOND: f"node1 migrationd::{VM}", OTHER: f"node1 {VM}"}
-RESOURCE = f"config = {XML}\nhypervisor = qemu:///system\nmigration_transport = tcp\n"
+RESOURCE = f"config = {XML}\nhypervisor = qemu:///system\n"
 BOTH_RUN = 3  # seconds for which a client sees what two guests with one address are like
 LOG = "/var/log/migrationd.out"
 INIT_SCRIPT = f"""#!/bin/sh
@@ -100,7 +100,7 @@ def cluster(name, stack, agent, stage):
             for node in lab.nodes:
                 wait_until(lambda n=node: linked(n), 20, f"link of {node}'s daemon to its peer")
         if stack == "pacemaker":
-            now.run(PRIMITIVE.format(agent=AGENTS[agent]))
+            now.run(PRIMITIVE.format(agent=AGENTS[agent], transport="migration_transport=tcp" if agent == OTHER else ""))
         wait_until(now.where, 90, f"the first start of {VM}")
         lab.guest(VM).wait_up(60)
         if stack == "pacemaker":
@@ -159,13 +159,12 @@ def started_by_hand(now):
 def failed_migration(now):
     """Node standby, while the destination refuses the memory's stream until the migration has failed for it."""
     source, destination = now.source_and_destination()
-    destination.run("nft add table inet demo; nft add chain inet demo in '{ type filter hook input priority 0; }'; "
-                    "nft add rule inet demo in tcp dport 49152-49215 reject with tcp reset")
+    destination.close_to_migrations()
 
     def fail_then_open():
         now.run(f"crm node standby {source}")
         wait_until(lambda: failed(now, "migrate_to"), 90, "the failure of migrate_to", interval=0.1)
-        destination.run("nft delete table inet demo")
+        destination.open_to_migrations()
         now.wait_on(destination)
         now.settle()
     figures = measured(now.lab, VM, fail_then_open)

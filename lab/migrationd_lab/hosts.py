@@ -52,9 +52,21 @@ class Host:
         return subprocess.Popen(self.argv(command), **kwargs)
 
 
+# New connections to where a guest's memory comes in: libvirt's ports, and the daemon's; the daemons' link stays.
+CLOSED = ("nft add table inet closed; nft add chain inet closed in '{ type filter hook input priority 0; }'; "
+          "nft add rule inet closed in tcp dport 49152-49215 reject with tcp reset; "
+          "nft add rule inet closed in tcp dport 6415 'tcp flags & (syn | ack) == syn' reject with tcp reset")
+
+
 class Node(Host):
     kinds = "muinpC"
     boot_timeout = 120  # seconds; a busy machine with an emulator is slow
+
+    def close_to_migrations(self):
+        self.run(CLOSED)
+
+    def open_to_migrations(self):
+        self.run("nft delete table inet closed")
 
     @property
     def record(self):

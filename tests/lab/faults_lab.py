@@ -8,7 +8,7 @@ from handoff_lab import check, linked, log_of, on, one_writer, standby, wait_set
 
 from migrationd_lab import pacemaker  # after handoff_lab, which finds it
 
-__all__ = ["ready_count", "daemon_killed", "daemon_again", "libvirtd_killed", "libvirtd_again", "slow", "migrating",
+__all__ = ["ready_count", "daemon_pid", "daemon_killed", "daemon_again", "libvirtd_killed", "libvirtd_again", "slow", "migrating",
            "arrives", "boot_id_of", "unharmed", "restarted_once", "back_to_normal", "said_since", "since", "meta",
            "op_timeout", "nodes_online", "move_to", "move_over", "struck", "moves_in_spite_of", "stays_well_in_spite_of"]
 

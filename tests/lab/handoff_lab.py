@@ -18,7 +18,7 @@ __all__ = ["Lab", "check", "measured", "name", "run", "wait_until", "up", "add_v
            "standby", "unstandby", "linked", "wait_settled", "log_of", "kept_live", "one_writer"]
 
 PRIMITIVE = ("crm configure primitive {vm} ocf:migrationd:VirtualDomain params config=/etc/libvirt/lab/{vm}.xml "
-             "hypervisor=qemu:///system migration_transport=tcp {params} meta allow-migrate={migrate} "
+             "hypervisor=qemu:///system {params} meta allow-migrate={migrate} "
              "op monitor interval=10 timeout=30 op start timeout={start} op stop timeout=90 "
              "op migrate_to timeout=60 op migrate_from timeout=60")
 

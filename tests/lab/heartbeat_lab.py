@@ -6,7 +6,7 @@ from handoff_lab import check, one_writer, up, wait_until, where
 __all__ = ["AGENT", "up_with_vm1", "word", "wait_here", "standby", "takeover", "well", "all_there"]
 
 AGENT = "/etc/ha.d/resource.d/migrationd vm1"
-RESOURCE = "config = /etc/libvirt/lab/vm1.xml\nhypervisor = qemu:///system\nmigration_transport = tcp\n"
+RESOURCE = "config = /etc/libvirt/lab/vm1.xml\nhypervisor = qemu:///system\n"
 
 
 def up_with_vm1():

@@ -22,11 +22,9 @@ DEFINITIONS = "/etc/libvirt/qemu"
 GUESTS = ("vm1", "vm2")
 PLACES = [("alpha", "node1"), ("beta", "node2"),
           (f"{DEFINITIONS}/db.xml", f"{DEFINITIONS}/vm1.xml"), (f"{DEFINITIONS}/web.xml", f"{DEFINITIONS}/vm2.xml"),
-          ("migration_transport=tls", "migration_transport=tcp"),
           # A directory that is mounted on another stands for the cluster file system.
           ("/dev/vg-shared/images", "/var/lib/images"), ("/srv/images", "/var/lib/mounted"), ("fstype=gfs2", "fstype=none options=bind")]
-XML_PLACES = [('value="tls"', 'value="tcp"'),
-              ('name="fstype" value="gfs2" id="fs-instance_attributes-fstype" />',
+XML_PLACES = [('name="fstype" value="gfs2" id="fs-instance_attributes-fstype" />',
                'name="fstype" value="none" id="fs-instance_attributes-fstype" />'
                '<nvpair name="options" value="bind" id="fs-instance_attributes-options" />')]
 # The lab's power switch needs neither address nor password.

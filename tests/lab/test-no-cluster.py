@@ -11,7 +11,7 @@ from migrationd_lab.layout import address
 
 CONFIG = "log_level = debug\nlog_target = stderr\ncluster = none\n" + "".join(
     f"node = {node} {address(node)}\n" for node in ("node1", "node2"))
-RESOURCE = "config = /etc/libvirt/lab/vm1.xml\nhypervisor = qemu:///system\nmigration_transport = tcp\nstart_timeout = 40s\n"
+RESOURCE = "config = /etc/libvirt/lab/vm1.xml\nhypervisor = qemu:///system\nstart_timeout = 40s\n"
 lab = None
 
 

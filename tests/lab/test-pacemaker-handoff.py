@@ -82,13 +82,12 @@ def case_a_stop_becomes_an_offer_that_is_pulled_live():
 def case_a_failed_migration_restarts_nothing():
     """The memory's way is closed during migrate_to and open again for the hand-off that follows."""
     source, destination = on(lab)
-    table = "nft add table inet closed; nft add chain inet closed in '{ type filter hook input priority 0; }'; "
-    destination.run(table + "nft add rule inet closed in tcp dport 49152-49215 reject with tcp reset")
+    destination.close_to_migrations()
 
     def fail_then_open():
         standby(lab, source)
         wait_until(lambda: "migrate_to failed" in log_of(source), 60, "the failure of migrate_to")
-        destination.run("nft delete table inet closed")
+        destination.open_to_migrations()
         wait_on(lab, destination, timeout=120)
 
     kept_live(measured(lab, "vm1", fail_then_open))
