@@ -136,6 +136,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   // orders.cc
   DomainRunner* runner_of(const Order& order, OrderReply& why_not);
   void begin_start(Pending& pending);
+  void start_resources(handoff::Token token);
   bool refused_for_memory(const Pending& pending);
   void begin_stop(Pending& pending);
   void begin_push(Pending& pending);

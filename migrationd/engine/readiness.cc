@@ -42,7 +42,7 @@ void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Instant
   const Instant now = world_.clock.now();
   question.ends = now + std::min(answer_time, std::max((order_ends - now) / 4, Milliseconds{0}));
   question.message = {number, runner.record().uuid, runner.record().name, runner.view().memory_kib,
-                      runner.record().definition, only_asked, {}};
+                      runner.record().definition, only_asked, {}, runner.policy().start_resources};
   const MigrateOrder way = runner.way_to(node);
   world_.hypervisor.departure(question.message.domain, way, alive<Result<Departure>>([this, number, job_time, way](Result<Departure> departure) {
     departs(number, departure, departure.ok() ? too_slow(departure.value(), way, job_time) : "");
@@ -149,11 +149,17 @@ void Engine::answer_ready(const NodeName& from, const wire::AskReady& question) 
   if (const std::string why_not = no_room(question.domain, need_kib); !why_not.empty()) return answer(why_not);
   if (!question.only_asked) promises_[question.domain] = {need_kib, world_.clock.now() + promise_stands};
   // An offer that the cluster manager here does not live to fetch would stand until its deadline.
-  world_.cluster.staying(alive<Outcome>([this, answer, departure = Departure{question.definition, question.host}](Outcome stays) {
+  world_.cluster.staying(alive<Outcome>([this, answer, question](Outcome stays) {
     if (!stays.ok()) return answer(stays.error());
-    if (departure.definition.empty()) return answer("");
-    world_.hypervisor.check(departure, alive<Result<std::string>>([answer](Result<std::string> checked) {
-      checked.ok() ? answer("", checked.value()) : answer(checked.error());
+    if (question.definition.empty()) return answer("");
+    const Departure departure{question.definition, question.host, 0, question.start_resources};
+    world_.hypervisor.check(departure, alive<Result<std::string>>([this, answer, question](Result<std::string> checked) {
+      if (!checked.ok()) return answer(checked.error());
+      if (!question.start_resources || question.only_asked) return answer("", checked.value());
+      const Definition definition{question.domain, question.name, question.definition, 0};
+      world_.hypervisor.start_resources(definition, alive<Outcome>([answer, doubt = checked.value()](Outcome started) {
+        started.ok() ? answer("", doubt) : answer(started.error());
+      }));
     }));
   }));
 }

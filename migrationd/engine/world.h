@@ -78,6 +78,7 @@ struct Departure {
   std::string definition;                   ///< its live XML, without secrets
   std::map<std::string, std::string> host;  ///< what of the node it leaves matters to it; the hypervisor's own words
   std::uint64_t resident_kib = 0;           ///< memory that it has touched, what is to be sent; 0: not known
+  bool may_start_resources = false;         ///< the hypervisor's storage pools and networks that it uses need not be active yet
 };
 
 /// A domain to be booted: the libvirt XML, already checked.
@@ -135,6 +136,8 @@ class Hypervisor {
   /// Error: why this domain can't come here (CPU, machine type, disks that are not there or not the same, bridges). Ok:
   /// it can; the text, if any, is a doubt that doesn't stand in the way.
   virtual void check(const Departure& departure, Callback<Result<std::string>> done) = 0;
+  /// Starts the hypervisor's storage pools and networks that the domain uses and that are not active here. Error: one can't be.
+  virtual void start_resources(const Definition& definition, Callback<Outcome> done) = 0;
 };
 
 // ---------------------------------------------------------------- peers

@@ -14,6 +14,7 @@
 #include <pugixml.hpp>
 
 #include "migrationd/io/carried-place.h"
+#include "migrationd/io/local-resources.h"
 #include "migrationd/io/migrate-options.h"
 #include "migrationd/io/storage-identity.h"
 
@@ -36,15 +37,6 @@ Outcome check_disk(const Disk& disk) {
   if (disk.type == "block" && !S_ISBLK(status.st_mode)) return Error{what + " " + disk.source + " is no block device on this node"};
   if (disk.type == "dir" && !S_ISDIR(status.st_mode)) return Error{what + " " + disk.source + " is no directory on this node"};
   return Done{};
-}
-
-Outcome check_network(const Connection& connection, const std::string& name) {
-  virNetworkPtr network = virNetworkLookupByName(connection.get(), name.c_str());
-  if (network == nullptr) return libvirt_error("network " + name + " is not known to libvirt on this node");
-  int active = virNetworkIsActive(network);
-  virNetworkFree(network);
-  if (active == 1) return Done{};
-  return Error{"network " + name + " is not active on this node; run virsh net-start " + name};
 }
 
 bool has(const std::string& cpu, const char* text) { return cpu.find(text) != std::string::npos; }
@@ -152,19 +144,19 @@ std::string read_host_capabilities(const Connection& connection) {
   return capabilities ? capabilities.get() : "";
 }
 
-Result<std::string> check_domain(const Connection& connection, const std::string& xml, const std::map<std::string, std::string>& host) {
+Result<std::string> check_domain(const Connection& connection, const std::string& xml, const std::map<std::string, std::string>& host,
+                                 bool may_start_resources) {
   Result<DomainXml> domain = parse_domain_xml(xml, "the domain's definition");
   if (!domain) return Error{domain.error()};
   // Host devices and the like: libvirt refuses them by itself, but not before the domain has been parted with.
   if (!domain.value().obstacles.empty()) return Error{"it can't be migrated: " + domain.value().obstacles.front()};
   for (const Outcome& outcome : {check_files(domain.value()), check_storage(domain.value(), host)})
     if (!outcome) return Error{outcome.error()};
-  for (const Interface& one : domain.value().interfaces) {
-    if (one.type != "network") continue;
-    Outcome outcome = check_network(connection, one.source);
-    if (!outcome) return Error{outcome.error()};
-  }
-  return check_cpu(connection, domain.value(), host);
+  const Result<std::string> resources = check_resources(connection, domain.value(), may_start_resources);
+  if (!resources) return resources;
+  const Result<std::string> cpu = check_cpu(connection, domain.value(), host);
+  if (!cpu || resources.value().empty()) return cpu;
+  return resources.value() + (cpu.value().empty() ? "" : "; " + cpu.value());
 }
 
 }  // namespace migrationd::io

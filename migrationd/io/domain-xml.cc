@@ -102,6 +102,17 @@ void read_interfaces(pugi::xml_node devices, DomainXml& domain) {
   }
 }
 
+/// The values of an attribute anywhere in the devices, each once.
+std::vector<std::string> values_of(pugi::xml_node devices, const char* attribute) {
+  std::vector<std::string> values;
+  if (!devices) return values;
+  for (const pugi::xpath_node& found : devices.select_nodes(attribute)) {
+    const std::string value = found.attribute().value();
+    if (!value.empty() && std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+  }
+  return values;
+}
+
 void read_obstacles(pugi::xml_node devices, DomainXml& domain) {
   for (pugi::xml_node node : devices.children("hostdev"))
     domain.obstacles.push_back("a host device (" + std::string(node.attribute("type").as_string("pci")) + ") is passed through");
@@ -200,6 +211,8 @@ Result<DomainXml> parse_domain_xml(std::string_view text, const std::string& whe
   domain.emulator = trimmed(devices.child("emulator").text().get());
   read_disks(devices, domain);
   read_interfaces(devices, domain);
+  domain.pools = values_of(devices, ".//@pool");
+  domain.networks = values_of(devices, ".//@network");
   read_obstacles(devices, domain);
 
   std::ostringstream out;

@@ -44,6 +44,8 @@ struct DomainXml {
   std::string cpu;              ///< the <cpu> element as XML; empty: none
   std::vector<Disk> disks;
   std::vector<Interface> interfaces;
+  std::vector<std::string> pools;     ///< of libvirt, by name, that its disks' volumes are in; each once
+  std::vector<std::string> networks;  ///< of libvirt, by name, that it is attached to or listens in; each once
   std::vector<std::string> files;  ///< kernel, initrd, loader: must exist on a node that starts it
   /// What forbids a live migration, each as a sentence; empty: nothing that can be seen in the XML.
   std::vector<std::string> obstacles;

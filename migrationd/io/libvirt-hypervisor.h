@@ -36,6 +36,7 @@ struct LibvirtConfig {
   Milliseconds boot_limit{85000};
   Milliseconds destroy_limit{12000};   ///< libvirt's part; then the emulator is killed through its pidfd
   Milliseconds check_limit{20000};
+  Milliseconds resources_limit{60000}; ///< storage pools and networks; one on a far storage takes its time
   Milliseconds departure_limit{3000};  ///< a part of the time in which a destination must answer
   Milliseconds progress_limit{1000};   ///< somebody looks on; a hypervisor that is busy is asked again
   Milliseconds audit_every{60000};     ///< a listing compared with the registry, in case an event was lost
@@ -80,6 +81,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
   std::uint64_t memory_need_kib(const std::string& xml) const override;
   void departure(const DomainUuid& uuid, const engine::MigrateOrder& way, engine::Callback<Result<engine::Departure>> done) override;
   void check(const engine::Departure& departure, engine::Callback<Result<std::string>> done) override;
+  void start_resources(const engine::Definition& definition, engine::Callback<Outcome> done) override;
 
  private:
   friend class MigrationJob;

@@ -15,6 +15,7 @@
 #include "migrationd/io/domain-xml.h"
 #include "migrationd/io/libvirt-hypervisor.h"
 #include "migrationd/io/libvirt-migration.h"
+#include "migrationd/io/local-resources.h"
 #include "migrationd/io/shutdown-mode.h"
 
 namespace migrationd::io {
@@ -271,11 +272,28 @@ void LibvirtHypervisor::check(const engine::Departure& departure, engine::Callba
           if (read->empty()) *read = read_host_capabilities(connection);
           if (auto way = check_carried_way(departure, streams, *read); !way) return Error{way.error()};
         }
-        return check_domain(connection, departure.definition, departure.host);
+        return check_domain(connection, departure.definition, departure.host, departure.may_start_resources);
       },
       [this, read, done = std::move(done)](Result<std::string> said) {
         if (capabilities_.empty()) capabilities_ = *read;
         done(std::move(said));
+      });
+}
+
+void LibvirtHypervisor::start_resources(const engine::Definition& definition, engine::Callback<Outcome> done) {
+  const std::string what = "start the storage pools and networks of domain " + definition.name;
+  // Not beside the domain's own calls: a storage that hangs must not hold up a stop.
+  call<std::string>(
+      definition.uuid.str() + "/resources", what, config_.resources_limit,
+      [what, xml = definition.xml](const Connection& connection) -> Result<std::string> {
+        const Result<DomainXml> domain = parse_domain_xml(xml, "the domain's definition");
+        if (!domain) return Error{what + ": " + domain.error()};
+        return io::start_resources(connection, domain.value());
+      },
+      [this, name = definition.name, done = std::move(done)](Result<std::string> started) {
+        if (!started) return done(Error{started.error()});
+        if (!started.value().empty()) log_.write(engine::Log::Level::notice, name, started.value());
+        done(Done{});
       });
 }
 

@@ -115,6 +115,7 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
       policy.shutdown_timeout = *parameters.shutdown_timeout;
       if (policy.shutdown_timeout.count() == 0) policy.force_stop = true;
     }
+    policy.start_resources = parameters.start_resources;
     policy.way_to = [parameters](const std::string&, const NodeName& node) {
       engine::MigrateOrder order;
       order.to = node;

@@ -216,6 +216,7 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
     to.start_timeout = milliseconds();
     if (to.start_timeout < Milliseconds(1000)) return bad_value(name, value, "it must be a second or longer");
   }
+  if (name == "start_resources") to.start_resources = *parse_boolean(value);
   if (name == "unfenced") to.unfenced = value == "membership" ? Unfenced::membership : Unfenced::refuse;
   return Done{};
 }

@@ -41,6 +41,7 @@ struct Parameters {
   Milliseconds handoff_timeout{120'000};
   Milliseconds start_timeout{90'000};
   Unfenced unfenced = Unfenced::refuse;
+  bool start_resources = false;
 };
 
 /// Types the parameters, given by name without the prefix OCF_RESKEY_. An empty value counts as not given.

@@ -119,6 +119,12 @@ constexpr auto rows = std::to_array<Row>({
                   "runs, monitor runs one after another, and fails with what it said when one doesn't end with 0. A start "
                   "waits until all of them succeed, as long as its timeout allows. Init scripts and Heartbeat don't run them."},
 
+    {.name = "start_resources", .type = Type::boolean, .preset = "false",
+     .short_text = "Start libvirt's pools and networks first",
+     .long_text = "Start the libvirt storage pools and networks that the domain's definition names and that are not active, before "
+                  "the domain is started on a node, and at the destination before it is moved there. Pools that are active look for "
+                  "volumes that came since. One that can't be started fails the start, or the migration before it begins."},
+
     {.name = "postcopy", .type = Type::boolean, .preset = "no", .comes_with = "the engine for busy guests",
      .short_text = "Consent to post-copy migration",
      .long_text = "Consent to post-copy: a guest that writes faster than the network carries is moved in any case, but is "
@@ -170,11 +176,6 @@ constexpr auto rows = std::to_array<Row>({
     {.name = "copyindirs", .comes_with = copy_on_write,
      .short_text = "Directories to copy into a new disk",
      .long_text = "Directories that are copied into a disk that was made anew before the guest boots."},
-    {.name = "start_resources", .type = Type::boolean, .preset = "false",
-     .comes_with = "the start of libvirt's pools and networks",
-     .short_text = "Start libvirt's pools and networks first",
-     .long_text = "Start the libvirt storage pools and networks that the domain uses before the domain is started or "
-                  "moved."},
     {.name = "xmfile", .reloadable = false, .comes_with = xl_files,
      .short_text = "Native Xen configuration file",
      .long_text = "Absolute path of the domain's configuration file in the format of xl. Use config with libvirt XML "

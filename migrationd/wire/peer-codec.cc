@@ -57,6 +57,7 @@ template <class V> void fields(V& v, Note& m) { v("domain", m.domain), v("name",
 template <class V> void fields(V& v, AskReady& m) {
   v("question", m.question), v("domain", m.domain), v("name", m.name), v("memory_kib", m.memory_kib);
   v("definition", m.definition), v("only_asked", Optional{m.only_asked}), v("host", Optional{m.host});
+  v("start_resources", Optional{m.start_resources});
 }
 template <class V> void fields(V& v, Ready& m) { v("question", m.question), v("ready", m.ready), v("why", m.why); }
 template <class V> void fields(V& v, Farewell& m) { v("at_work", Optional{m.at_work}); }

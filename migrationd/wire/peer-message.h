@@ -59,7 +59,8 @@ struct Refusal { DomainUuid domain; std::string why; };
 struct Note { DomainUuid domain; std::string name; Epoch epoch; };
 /// Would you be able to take it? Answered by Ready with the same number. `only_asked`: for people; nothing is to come, and
 /// no room is kept. `host`: what of the asking node matters to the domain, its storage and CPU. A Ready that is ready may have
-/// a `why`: a doubt that does not stand in the way.
+/// a `why`: a doubt that does not stand in the way. `start_resources`: the hypervisor's storage pools and networks that it uses are
+/// to be started there first.
 struct AskReady {
   std::uint64_t question = 0;
   DomainUuid domain;
@@ -68,6 +69,7 @@ struct AskReady {
   std::string definition;
   bool only_asked = false;
   std::map<std::string, std::string> host;
+  bool start_resources = false;
 };
 struct Ready { std::uint64_t question = 0; bool ready = false; std::string why; };
 /// The last word of a node that leaves in order: nothing runs here, nothing is started before asking. `at_work`: other nodes

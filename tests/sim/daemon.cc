@@ -109,6 +109,8 @@ void Daemon::check(const engine::Departure& departure, engine::Callback<Result<s
   });
 }
 
+void Daemon::start_resources(const engine::Definition&, engine::Callback<Outcome> done) { node.libvirt.ask(self(), std::move(done)); }
+
 // ---------------------------------------------------------------- peers
 
 void Daemon::send(const NodeName& to, const wire::PeerMessage& message) { sim.network.send(node.name, to, message); }

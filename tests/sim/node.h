@@ -48,6 +48,7 @@ struct Daemon : engine::Clock,
   void departure(const DomainUuid& uuid, const engine::MigrateOrder& way,
                  engine::Callback<Result<engine::Departure>> done) override;
   void check(const engine::Departure& departure, engine::Callback<Result<std::string>> done) override;
+  void start_resources(const engine::Definition& definition, engine::Callback<Outcome> done) override;
   // engine::Peers
   void listen(engine::PeerListener* listener) override { peer_listener = listener; }
   void send(const NodeName& to, const wire::PeerMessage& message) override;

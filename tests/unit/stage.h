@@ -35,6 +35,8 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   Callback<MigrationEnd> migration;
   bool hold_departures = false;  ///< the hypervisor is asked what leaves, and does not answer yet
   std::vector<Callback<Result<Departure>>> departures;
+  std::vector<std::pair<Departure, Callback<Result<std::string>>>> checks;
+  std::vector<std::pair<Definition, Callback<Outcome>>> resources;
   HypervisorListener* hypervisor_listener = nullptr;
   PeerListener* peer_listener = nullptr;
   handoff::Cluster known{"n1", "installation-1", 4, {"n2"}};
@@ -73,7 +75,8 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void departure(const DomainUuid&, const MigrateOrder&, Callback<Result<Departure>> done) override {
     hold_departures ? departures.push_back(std::move(done)) : done(Departure{"<domain/>", {}});
   }
-  void check(const Departure&, Callback<Result<std::string>>) override {}
+  void check(const Departure& departure, Callback<Result<std::string>> done) override { checks.emplace_back(departure, std::move(done)); }
+  void start_resources(const Definition& definition, Callback<Outcome> done) override { resources.emplace_back(definition, std::move(done)); }
   // Peers
   void listen(PeerListener* listener) override { peer_listener = listener; }
   void send(const NodeName& to, const wire::PeerMessage& message) override { sent.emplace_back(to, message); }

@@ -37,3 +37,16 @@ TEST_CASE("domain-check: of a network's interface in a live definition the netwo
   CHECK(domain.value().interfaces[0].source == "default");
   CHECK(domain.value().interfaces[1].source == "br0");
 }
+
+TEST_CASE("domain-check: each pool and network of a definition is known once, wherever it is named") {
+  const auto domain = parse_domain_xml(
+      "<domain type='qemu'><name>vm1</name><memory>65536</memory><devices>"
+      "<disk type='volume'><source pool='guests' volume='a'/><target dev='vda'/></disk>"
+      "<disk type='volume'><source pool='guests' volume='b'/><backingStore type='volume'><source pool='images' volume='c'/></backingStore></disk>"
+      "<interface type='network'><source network='default' bridge='virbr0'/></interface>"
+      "<interface type='network'><source network='default'/></interface>"
+      "<graphics type='vnc'><listen type='network' network='office'/></graphics></devices></domain>", "x");
+  REQUIRE(domain.ok());
+  CHECK(domain.value().pools == std::vector<std::string>{"guests", "images"});
+  CHECK(domain.value().networks == std::vector<std::string>{"default", "office"});
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// start_resources: a start, and the destination of a move, have libvirt's pools and networks started first; who only
+// wants to know starts nothing.
+#include <doctest/doctest.h>
+
+#include "tests/unit/engine-stage.h"
+
+using namespace migrationd;
+using namespace migrationd::tests;
+
+namespace {
+
+Order start(const std::string& wanted) {
+  Order order = EngineStage::order(Order::Kind::start, "vm1");
+  order.parameters = {{"config", "/vm1.xml"}, {"start_resources", wanted}};
+  return order;
+}
+
+int claims(const EngineStage& stage) {
+  int count = 0;
+  for (const auto& [to, message] : stage.sent) count += std::holds_alternative<wire::Claim>(message) ? 1 : 0;
+  return count;
+}
+
+const wire::Ready* answer(const EngineStage& stage) {
+  for (const auto& [to, message] : stage.sent)
+    if (const auto* ready = std::get_if<wire::Ready>(&message)) return ready;
+  return nullptr;
+}
+
+wire::AskReady question(bool start_resources, bool only_asked) {
+  wire::AskReady asked;
+  asked.question = 7;
+  asked.domain = uuid;
+  asked.name = "vm1";
+  asked.definition = "<domain/>";
+  asked.only_asked = only_asked;
+  asked.start_resources = start_resources;
+  return asked;
+}
+
+}  // namespace
+
+TEST_CASE("engine-resources: nobody is asked for the domain before they are started") {
+  EngineStage stage;
+  stage.begin();
+  CHECK_FALSE(stage.give(start("true")).has_value());
+  REQUIRE(stage.resources.size() == 1);
+  CHECK(claims(stage) == 0);
+  stage.resources[0].second(Done{});
+  CHECK(claims(stage) == 1);
+}
+
+TEST_CASE("engine-resources: without the parameter nothing is started") {
+  EngineStage stage;
+  stage.begin();
+  stage.give(start("false"));
+  CHECK(stage.resources.empty());
+  CHECK(claims(stage) == 1);
+}
+
+TEST_CASE("engine-resources: one that can't be started fails the start, and says why") {
+  EngineStage stage;
+  stage.begin();
+  std::optional<OrderReply> reply;
+  stage.engine->order(start("true"), [&](OrderReply said) { reply = std::move(said); });
+  REQUIRE(stage.resources.size() == 1);
+  stage.resources[0].second(Error{"network office can't be started: no dnsmasq"});
+  REQUIRE(reply.has_value());
+  CHECK(reply->code == wire::OcfCode::error);
+  CHECK(reply->reason == "network office can't be started: no dnsmasq");
+  CHECK(claims(stage) == 0);
+}
+
+TEST_CASE("engine-resources: what runs here already needs nothing") {
+  EngineStage stage;
+  stage.shows("vm1", Here::running);
+  stage.begin();
+  stage.give(start("true"));
+  CHECK(stage.resources.empty());
+}
+
+TEST_CASE("engine-resources: a start whose agent was killed meanwhile asks nobody") {
+  EngineStage stage;
+  stage.begin();
+  const OrderId id = stage.engine->order(start("true"), [](OrderReply) {});
+  stage.engine->caller_gone(id);
+  REQUIRE(stage.resources.size() == 1);
+  stage.resources[0].second(Done{});
+  CHECK(claims(stage) == 0);
+}
+
+TEST_CASE("engine-resources: a silent hypervisor is waited for") {
+  EngineStage stage;
+  stage.here = Here::unknown;
+  stage.begin();
+  stage.give(start("true"));
+  CHECK(stage.resources.empty());
+  stage.here = Here::absent;
+  stage.timers.rbegin()->second();  // the last one that was set: it is looked at again
+  CHECK(stage.resources.size() == 1);
+}
+
+TEST_CASE("engine-resources: a destination starts them before it says that it is ready") {
+  EngineStage stage;
+  stage.begin();
+  stage.hears(question(true, false));
+  REQUIRE(stage.checks.size() == 1);
+  CHECK(stage.checks[0].first.may_start_resources);
+  CHECK(stage.resources.empty());
+  stage.checks[0].second(std::string("a doubt"));
+  REQUIRE(stage.resources.size() == 1);
+  CHECK(answer(stage) == nullptr);
+  SUBCASE("well") {
+    stage.resources[0].second(Done{});
+    REQUIRE(answer(stage) != nullptr);
+    CHECK(answer(stage)->ready);
+    CHECK(answer(stage)->why == "a doubt");
+  }
+  SUBCASE("not well") {
+    stage.resources[0].second(Error{"no dnsmasq"});
+    REQUIRE(answer(stage) != nullptr);
+    CHECK_FALSE(answer(stage)->ready);
+    CHECK(answer(stage)->why == "no dnsmasq");
+  }
+}
+
+TEST_CASE("engine-resources: nothing is started for who only asks, for what can't come, or unasked") {
+  EngineStage stage;
+  stage.begin();
+  SUBCASE("only asked") {
+    stage.hears(question(true, true));
+    REQUIRE(stage.checks.size() == 1);
+    stage.checks[0].second(std::string());
+    CHECK(answer(stage)->ready);
+  }
+  SUBCASE("can't come") {
+    stage.hears(question(true, false));
+    REQUIRE(stage.checks.size() == 1);
+    stage.checks[0].second(Error{"another CPU"});
+    CHECK_FALSE(answer(stage)->ready);
+  }
+  SUBCASE("unasked") {
+    stage.hears(question(false, false));
+    REQUIRE(stage.checks.size() == 1);
+    CHECK_FALSE(stage.checks[0].first.may_start_resources);
+    stage.checks[0].second(std::string());
+    CHECK(answer(stage)->ready);
+  }
+  CHECK(stage.resources.empty());
+}
