@@ -57,13 +57,28 @@ void Engine::tick() {
   note_tick();
   look_for_proofs();
   clean_up_proven_starts();
-  if (++ticks_ % judge_every_ticks == 0) judge_offers();
+  if (++ticks_ % judge_every_ticks == 0) {
+    judge_offers();
+    keep_utilization();
+  }
   if (ticks_ % look_for_missing_every_ticks == 0) {
     // Heartbeat is not asked unless somebody wants to know: who died would stay a member in the status.
     for (const NodeName& node : cluster_.others) {
       if (!world_.peers.linked(node)) world_.cluster.member(node);
     }
   }
+}
+
+/// Of what runs here and is ours alone: who holds it next says it then.
+void Engine::keep_utilization() {
+  std::map<std::string, Utilization> all;
+  for (const auto& [uuid, one] : runners_) {
+    const DomainView view = one->view();
+    const bool ours = one->state().phase == Phase::held && view.here == handoff::Here::running;
+    if (!ours || one->record().resource.empty() || !one->policy().utilization) continue;
+    if (Utilization its = one->policy().utilization(view); !its.empty()) all[one->record().resource] = std::move(its);
+  }
+  world_.cluster.keep_utilization(all);
 }
 
 Policy Engine::policy_of(const std::map<std::string, std::string>& parameters) const {

@@ -193,6 +193,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   /// Why a domain that needs so much memory has no room here; empty: it has, or it can't be told.
   std::string no_room(const DomainUuid& uuid, std::uint64_t need_kib) const;
 
+  void keep_utilization();
   // offers, judged again
   void judge_offers();
   OfferQuestion offer_question(const DomainRunner& runner) const;

@@ -21,6 +21,8 @@ struct Policy {
   std::string shutdown_mode;              ///< libvirt's way to ask the guest; empty: its default
   Milliseconds shutdown_timeout{0};       ///< how long the guest is waited for; 0: what the stop's time allows
   bool start_resources = false;           ///< the hypervisor's pools and networks that it uses are started before it comes
+  /// What of a running domain its resource's utilization attributes are to say.
+  std::function<Utilization(const DomainView&)> utilization;
   /// How to reach `node` with a migration of `domain`.
   std::function<MigrateOrder(const std::string& domain, const NodeName& node)> way_to;
 };

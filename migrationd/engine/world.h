@@ -48,7 +48,8 @@ struct DomainView {
   /// `here` is unknown for the one reason that the hypervisor is silent: when it last spoke the domain ran and was
   /// healthy, and its emulator's process is alive still. Proof enough for a monitor, for nothing else.
   bool lives_on = false;
-  std::uint64_t memory_kib = 0;
+  std::uint64_t memory_kib = 0;    ///< the most that it can have
+  unsigned vcpus = 0;              ///< those that it has now; 0: not known
   std::string detail;              ///< the state in words, such as "paused (I/O error)"
 };
 
@@ -203,6 +204,9 @@ struct OfferJudgement {
   std::string reason;
 };
 
+/// Utilization attributes of a resource by their names; nothing: it is to have none of that name.
+using Utilization = std::map<std::string, std::optional<std::uint64_t>>;
+
 class ClusterListener {
  public:
   virtual ~ClusterListener() = default;
@@ -241,6 +245,9 @@ class ClusterManager {
   virtual void judge_offer(const OfferQuestion& question, Callback<OfferJudgement> done) = 0;
   /// The operation history of a start that failed for want of proof is cleaned up (crm_resource --cleanup).
   virtual void clean_up(const std::string& resource, Callback<Outcome> done) = 0;
+  /// The utilization attributes of the resources whose domains run here, all of them, said again and again: the configuration is
+  /// to have them. Best effort: what fails is said in the log and tried again. Where the cluster manager has none: nothing.
+  virtual void keep_utilization(const std::map<std::string, Utilization>& resources) { (void)resources; }
 };
 
 // ---------------------------------------------------------------- journal

@@ -62,7 +62,13 @@ Result<std::optional<DomainFacts>> read_domain_facts(const Connection& connectio
     return libvirt_error(what);
   }
   if (facts.state == VIR_DOMAIN_SHUTOFF) return std::optional<DomainFacts>();
-  facts.memory_kib = virDomainGetMaxMemory(domain);
+  // Both from libvirt's memory: QEMU is not asked.
+  if (virDomainInfo info{}; virDomainGetInfo(domain, &info) == 0) {
+    facts.memory_kib = info.maxMem;
+    facts.vcpus = info.nrVirtCpu;
+  } else {
+    facts.memory_kib = virDomainGetMaxMemory(domain);
+  }
   facts.job = job_of(domain, before.value_or(DomainJob::none));
   if (facts.state == VIR_DOMAIN_PAUSED) {
     facts.copy_mark = has_copy_mark(domain);

@@ -69,6 +69,7 @@ DomainView view_of(const DomainFacts& facts) {
   DomainView view;
   view.name = facts.name;
   view.memory_kib = facts.memory_kib;
+  view.vcpus = facts.vcpus;
   view.job = facts.job == DomainJob::outgoing;
   switch (static_cast<virDomainState>(facts.state)) {
     case VIR_DOMAIN_RUNNING:
@@ -178,6 +179,7 @@ DomainView DomainRegistry::view(const Entry& entry, Instant now) const {
   if (entry.facts) {
     view.name = entry.facts->name;
     view.memory_kib = entry.facts->memory_kib;
+    view.vcpus = entry.facts->vcpus;
   }
   if (!fresh_) {
     view.detail = "libvirt doesn't answer";

@@ -35,6 +35,7 @@ struct DomainFacts {
   DomainJob job = DomainJob::none;
   bool copy_mark = false;  ///< arrived by one of our migrations, never resumed
   std::uint64_t memory_kib = 0;
+  unsigned vcpus = 0;
 };
 
 /// The view of a domain that is listed. `detail` is the state in words.

@@ -25,6 +25,23 @@ engine::Policy::Handoff handoff_of(resource::Handoff handoff) {
   return engine::Policy::Handoff::automatic;
 }
 
+engine::Utilization utilization_of(const resource::Parameters& parameters, const engine::DomainView& view) {
+  engine::Utilization all;
+  const auto say = [&all](const char* name, resource::Parameters::Attribute wanted, std::uint64_t value) {
+    switch (wanted) {
+      case resource::Parameters::Attribute::set:
+        if (value > 0) all[name] = value;
+        break;
+      case resource::Parameters::Attribute::unset: all[name] = std::nullopt; break;
+      case resource::Parameters::Attribute::leave: break;
+    }
+  };
+  say("cpu", parameters.cpu, view.vcpus);
+  say("host_memory", parameters.host_memory, view.memory_kib / 1024);
+  say("hv_memory", parameters.hv_memory, view.memory_kib / 1024);
+  return all;
+}
+
 void without(engine::Order& order, const NoDefinition& none) {
   Refused refused = refuse(Fault::node, none.why);
   order.no_definition = {refused.code, std::move(refused.reason)};
@@ -116,6 +133,7 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
       if (policy.shutdown_timeout.count() == 0) policy.force_stop = true;
     }
     policy.start_resources = parameters.start_resources;
+    policy.utilization = [parameters](const engine::DomainView& view) { return utilization_of(parameters, view); };
     policy.way_to = [parameters](const std::string&, const NodeName& node) {
       engine::MigrateOrder order;
       order.to = node;

@@ -79,7 +79,7 @@ Result<std::vector<Fencing>> power_fencings(const std::string& xml) {
 }
 
 PacemakerCluster::PacemakerCluster(boost::asio::io_context& loop, PacemakerSettings settings, engine::Log& log)
-    : loop_(loop), settings_(std::move(settings)), log_(log), ticks_(loop) {
+    : loop_(loop), settings_(std::move(settings)), log_(log), utilization_(loop.get_executor(), log), ticks_(loop) {
   fencings_.clocks(clocks_now());
 }
 
@@ -192,6 +192,7 @@ void PacemakerCluster::read_watch() {
   watch_->async_read_some(boost::asio::buffer(watch_buffer_),
                           [this, weak = std::weak_ptr<int>(life_)](boost::system::error_code error, std::size_t) {
                             if (error || !weak.lock()) return;
+                            utilization_.configuration_changed();
                             if (listener_ != nullptr) listener_->configuration_changed();
                             read_watch();
                           });
@@ -282,6 +283,10 @@ void PacemakerCluster::fencing_configured(engine::Callback<bool> done) {
 
 void PacemakerCluster::clean_up(const std::string& resource, engine::Callback<Outcome> done) {
   carry_out({{"crm_resource", "--cleanup", "--resource", resource, "--node", settings_.self}, {}, query_limit}, std::move(done));
+}
+
+void PacemakerCluster::keep_utilization(const std::map<std::string, engine::Utilization>& resources) {
+  if (active_here()) utilization_.keep(resources);
 }
 
 void PacemakerCluster::carry_out(const ProcessOrder& order, engine::Callback<Outcome> done) {

@@ -21,6 +21,7 @@
 #include "migrationd/io/fd.h"
 #include "migrationd/io/fencing-memory.h"
 #include "migrationd/io/process.h"
+#include "migrationd/io/utilization.h"
 
 namespace migrationd::io {
 
@@ -63,6 +64,7 @@ class PacemakerCluster : public ClusterSource {
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
   void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
+  void keep_utilization(const std::map<std::string, engine::Utilization>& resources) override;
 
   /// What Corosync's thread tells, on the loop.
   void viewed(const CorosyncView& view);
@@ -96,6 +98,7 @@ class PacemakerCluster : public ClusterSource {
   std::set<NodeName> looks_under_way_;
   std::map<NodeName, std::string> doubts_;  ///< said last
   std::vector<engine::Callback<Outcome>> staying_asked_;  ///< all answered by the one crm_mon that runs
+  UtilizationKeeper utilization_;
   boost::asio::steady_timer ticks_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
 };

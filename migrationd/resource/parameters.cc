@@ -150,6 +150,14 @@ std::optional<Transport> transport_of(std::string_view word) {
   return std::nullopt;
 }
 
+/// Which attribute autoset_utilization_X or unset_utilization_X is about; none: it is another parameter.
+Parameters::Attribute* attribute_of(Parameters& to, std::string_view name) {
+  if (name.ends_with("set_utilization_cpu")) return &to.cpu;
+  if (name.ends_with("set_utilization_host_memory")) return &to.host_memory;
+  if (name.ends_with("set_utilization_hv_memory")) return &to.hv_memory;
+  return nullptr;
+}
+
 // What goes beyond the type, for the implemented ones; puts the value where it belongs.
 Outcome assign(Parameters& to, std::string_view name, const std::string& value) {
   const auto milliseconds = [&] { return parse_duration(value).value(); };
@@ -215,6 +223,11 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
   if (name == "start_timeout") {
     to.start_timeout = milliseconds();
     if (to.start_timeout < Milliseconds(1000)) return bad_value(name, value, "it must be a second or longer");
+  }
+  if (Parameters::Attribute* attribute = attribute_of(to, name)) {
+    // In the order of names autoset_ comes first, and goes before unset_.
+    if (name.starts_with("autoset_")) *attribute = *parse_boolean(value) ? Parameters::Attribute::set : Parameters::Attribute::leave;
+    else if (*parse_boolean(value) && *attribute == Parameters::Attribute::leave) *attribute = Parameters::Attribute::unset;
   }
   if (name == "start_resources") to.start_resources = *parse_boolean(value);
   if (name == "unfenced") to.unfenced = value == "membership" ? Unfenced::membership : Unfenced::refuse;

@@ -42,6 +42,11 @@ struct Parameters {
   Milliseconds start_timeout{90'000};
   Unfenced unfenced = Unfenced::refuse;
   bool start_resources = false;
+  /// Attributes of the cluster manager, after ocf:heartbeat:VirtualDomain: cpu, host_memory, hv_memory.
+  enum class Attribute { set, unset, leave };
+  Attribute cpu = Attribute::set;
+  Attribute host_memory = Attribute::set;
+  Attribute hv_memory = Attribute::set;
 };
 
 /// Types the parameters, given by name without the prefix OCF_RESKEY_. An empty value counts as not given.

@@ -10,7 +10,6 @@ namespace migrationd::resource {
 
 namespace {
 
-constexpr std::string_view utilization = "the utilization attributes";
 constexpr std::string_view save_config = "saving the domain's definition";
 constexpr std::string_view copy_on_write = "stateless domains";
 constexpr std::string_view xl_files = "native Xen configuration files";
@@ -124,6 +123,30 @@ constexpr auto rows = std::to_array<Row>({
      .long_text = "Start the libvirt storage pools and networks that the domain's definition names and that are not active, before "
                   "the domain is started on a node, and at the destination before it is moved there. Pools that are active look for "
                   "volumes that came since. One that can't be started fails the start, or the migration before it begins."},
+    {.name = "autoset_utilization_cpu", .type = Type::boolean, .preset = "true",
+     .short_text = "Set the utilization attribute cpu",
+     .long_text = "Keep the resource's utilization attribute cpu at the number of the domain's virtual CPUs, under Pacemaker: while "
+                  "the domain runs, whatever changes the one or the other, within a minute or so. No action waits for it."},
+    {.name = "autoset_utilization_host_memory", .type = Type::boolean, .preset = "true",
+     .short_text = "Set the utilization attribute host_memory",
+     .long_text = "Keep the resource's utilization attribute host_memory at the domain's maximum memory in MiB, under Pacemaker: while "
+                  "the domain runs, whatever changes the one or the other, within a minute or so. No action waits for it."},
+    {.name = "autoset_utilization_hv_memory", .type = Type::boolean, .preset = "true",
+     .short_text = "Set the utilization attribute hv_memory",
+     .long_text = "Keep the resource's utilization attribute hv_memory at the domain's maximum memory in MiB, under Pacemaker: while "
+                  "the domain runs, whatever changes the one or the other, within a minute or so. No action waits for it."},
+    {.name = "unset_utilization_cpu", .type = Type::boolean, .preset = "false",
+     .short_text = "Remove the utilization attribute cpu",
+     .long_text = "Remove the resource's utilization attribute cpu while the domain runs. Counts only with "
+                  "autoset_utilization_cpu=false."},
+    {.name = "unset_utilization_host_memory", .type = Type::boolean, .preset = "false",
+     .short_text = "Remove the utilization attribute host_memory",
+     .long_text = "Remove the resource's utilization attribute host_memory while the domain runs. Counts only with "
+                  "autoset_utilization_host_memory=false."},
+    {.name = "unset_utilization_hv_memory", .type = Type::boolean, .preset = "false",
+     .short_text = "Remove the utilization attribute hv_memory",
+     .long_text = "Remove the resource's utilization attribute hv_memory while the domain runs. Counts only with "
+                  "autoset_utilization_hv_memory=false."},
 
     {.name = "postcopy", .type = Type::boolean, .preset = "no", .comes_with = "the engine for busy guests",
      .short_text = "Consent to post-copy migration",
@@ -139,24 +162,6 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "What to do when the guest powers itself off",
      .long_text = "restart: a guest that powered itself off is a failure, and the cluster manager starts it again. stop: "
                   "it stays off."},
-    {.name = "autoset_utilization_cpu", .type = Type::boolean, .preset = "false", .comes_with = utilization,
-     .short_text = "Set the utilization attribute cpu",
-     .long_text = "Keep the resource's utilization attribute cpu at the number of the domain's virtual CPUs."},
-    {.name = "autoset_utilization_host_memory", .type = Type::boolean, .preset = "false", .comes_with = utilization,
-     .short_text = "Set the utilization attribute host_memory",
-     .long_text = "Keep the resource's utilization attribute host_memory at the domain's maximum memory in MiB."},
-    {.name = "autoset_utilization_hv_memory", .type = Type::boolean, .preset = "false", .comes_with = utilization,
-     .short_text = "Set the utilization attribute hv_memory",
-     .long_text = "Keep the resource's utilization attribute hv_memory at the domain's maximum memory in MiB."},
-    {.name = "unset_utilization_cpu", .type = Type::boolean, .preset = "false", .comes_with = utilization,
-     .short_text = "Remove the utilization attribute cpu",
-     .long_text = "Remove the resource's utilization attribute cpu."},
-    {.name = "unset_utilization_host_memory", .type = Type::boolean, .preset = "false", .comes_with = utilization,
-     .short_text = "Remove the utilization attribute host_memory",
-     .long_text = "Remove the resource's utilization attribute host_memory."},
-    {.name = "unset_utilization_hv_memory", .type = Type::boolean, .preset = "false", .comes_with = utilization,
-     .short_text = "Remove the utilization attribute hv_memory",
-     .long_text = "Remove the resource's utilization attribute hv_memory."},
     {.name = "save_config_on_stop", .type = Type::boolean, .preset = "false", .comes_with = save_config,
      .short_text = "Write the running definition to the file",
      .long_text = "Write the definition of the running domain back to the file that config names."},

@@ -37,6 +37,9 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   std::vector<Callback<Result<Departure>>> departures;
   std::vector<std::pair<Departure, Callback<Result<std::string>>>> checks;
   std::vector<std::pair<Definition, Callback<Outcome>>> resources;
+  std::map<std::string, Utilization> utilization;
+  std::uint64_t memory_kib = 0;
+  unsigned vcpus = 0;
   HypervisorListener* hypervisor_listener = nullptr;
   PeerListener* peer_listener = nullptr;
   handoff::Cluster known{"n1", "installation-1", 4, {"n2"}};
@@ -56,6 +59,8 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
     view.here = here;
     view.healthy = healthy;
     view.detail = detail;
+    view.memory_kib = memory_kib;
+    view.vcpus = vcpus;
     return view;
   }
   std::map<DomainUuid, DomainView> all() const override {
@@ -95,6 +100,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void intent_of_stop(const StopQuestion&, Callback<StopIntent>) override {}
   void judge_offer(const OfferQuestion&, Callback<OfferJudgement>) override {}
   void clean_up(const std::string&, Callback<Outcome>) override {}
+  void keep_utilization(const std::map<std::string, Utilization>& resources) override { utilization = resources; }
   // Journal
   void write(const Record& record, Callback<Outcome> done) override {
     written.push_back(record);
