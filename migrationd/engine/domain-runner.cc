@@ -295,6 +295,7 @@ void DomainRunner::drop_copy() {
 void DomainRunner::start_job(const NodeName& to, Attempt attempt) {
   const Milliseconds left = std::exchange(job_by_, {}) - world_.clock.now();
   remark("migrating to " + to);
+  save_config();
   MigrateOrder order = way_to(to, left.count() > 0 ? left : policy_.handoff_timeout);
   order.attempt = attempt;
   world_.hypervisor.migrate(record_.uuid, order, alive<MigrationEnd>([this, attempt](MigrationEnd end) {
@@ -318,6 +319,7 @@ void DomainRunner::shut_down(bool at_once) {
   const Instant now = world_.clock.now();
   Milliseconds grace = grace_without_order;
   if (stop_by_ > now) grace = std::max<Milliseconds>(stop_by_ - now - destroy_time, (stop_by_ - now) / 2);
+  save_config();
   if (policy_.shutdown_timeout.count() > 0) grace = std::min(grace, policy_.shutdown_timeout);
   ask_guest();
   if (grace_timer_ != 0) world_.clock.cancel(grace_timer_);

@@ -73,6 +73,11 @@ class DomainRunner {
     order.limit = limit;
     return order;
   }
+  /// Writes its definition back to the file of its resource, if that wants so and it runs here, and sends it to the nodes that do
+  /// not have it. Nothing waits for it.
+  void save_config();
+  /// `node` may have missed the last one.
+  void not_synced(const NodeName& node) { unsynced_.insert(node); }
   /// A start has until then.
   void start_by(Instant when) { start_by_ = when; }
 
@@ -91,6 +96,7 @@ class DomainRunner {
   void boot_if_it_waited();
   void executes(handoff::Due what);
   void resume();
+  void definition_saved(const Result<SavedDefinition>& saved, Epoch epoch);
   void drop_copy();
   void start_job(const NodeName& to, Attempt attempt);
   void job_ended(Attempt attempt, MigrationEnd end);
@@ -117,6 +123,9 @@ class DomainRunner {
   std::deque<handoff::Event> mailbox_;
   std::deque<Remark> remarks_;
   std::string unwritten_;   // why the record on disk is left as it is
+  bool saving_ = false;     // its definition
+  std::string save_trouble_;  // said last
+  std::set<NodeName> unsynced_;
   bool warned_unfenced_ = false;
   bool keep_ = false;       // the record is to be written between two steps
   bool stepping_ = false;   // a step's record is on its way to the disk, or its actions are being carried out

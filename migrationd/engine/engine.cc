@@ -61,6 +61,7 @@ void Engine::tick() {
     judge_offers();
     keep_utilization();
   }
+  save_configs();
   if (ticks_ % look_for_missing_every_ticks == 0) {
     // Heartbeat is not asked unless somebody wants to know: who died would stay a member in the status.
     for (const NodeName& node : cluster_.others) {
@@ -186,6 +187,7 @@ struct Engine::FromPeer {
     }
   }
   void operator()(const wire::Note& m) {
+    if (!m.definition.empty()) return e.take_definition(from, m);
     e.promises_.erase(m.domain);  // its holder keeps it
     e.held_by_[m.domain] = {from, e.world_.clock.now()};
     DomainRunner& runner = e.runner(m.domain, m.name);
@@ -261,6 +263,7 @@ void Engine::link_changed(const NodeName& node, bool up) {
   check_assumptions(node);
   saw_at_work(node);  // a new life of it, if it had said farewell
   for (auto& [uuid, one] : runners_) {
+    one->not_synced(node);
     if (one->state().phase == Phase::held && one->state().due == handoff::Due::nothing) {
       world_.peers.send(node, wire::Note{uuid, one->record().name, one->state().epoch});
     }

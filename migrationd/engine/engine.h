@@ -194,6 +194,8 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::string no_room(const DomainUuid& uuid, std::uint64_t need_kib) const;
 
   void keep_utilization();
+  void save_configs();
+  void take_definition(const NodeName& from, const wire::Note& note);
   // offers, judged again
   void judge_offers();
   OfferQuestion offer_question(const DomainRunner& runner) const;

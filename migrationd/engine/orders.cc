@@ -23,8 +23,6 @@ constexpr Milliseconds longest_stop = 110min;  ///< shorter than the agent waits
 constexpr Milliseconds push_without_limit = 120s;
 /// A claim that was released is made again after this.
 constexpr Milliseconds retry_after = 1s;
-/// A hypervisor that is silent when a start begins is looked at in this rhythm.
-constexpr Milliseconds look_again_after = 200ms;
 /// After its time is up, an order's orderly end is waited for so long.
 constexpr Milliseconds last_words = 800ms;
 
@@ -244,32 +242,6 @@ void Engine::begin_start(Pending& pending) {
   runner.start_by(pending.ends);
   if (runner.policy().start_resources) return start_resources(pending.token);
   runner.feed(event::Start{pending.token});
-}
-
-/// Whether it is booted or fetched. What is here has them, and what can't be told is waited for: a hypervisor that is
-/// silent starts nothing.
-void Engine::start_resources(handoff::Token token) {
-  const auto waiting = [this, token]() -> Pending* {
-    const auto found = pending_.find(token);
-    return found == pending_.end() || found->second->time_is_up || !found->second->reply ? nullptr : found->second.get();
-  };
-  const Pending* pending = waiting();
-  if (pending == nullptr) return;
-  DomainRunner& runner = *find(pending->uuid);
-  const Here here = runner.view().here;
-  if (here == Here::unknown) {
-    pending_.at(token)->doubt = "the hypervisor does not answer, which is to start what the domain needs (is libvirtd up?)";
-    world_.clock.schedule(look_again_after, [this, token] { start_resources(token); });
-    return;
-  }
-  if (here != Here::absent) return runner.feed(event::Start{token});
-  const Definition definition{runner.record().uuid, runner.record().name, runner.record().definition, 0};
-  world_.hypervisor.start_resources(definition, alive<Outcome>([this, token, waiting](Outcome started) {
-    const Pending* still = waiting();
-    if (still == nullptr) return;
-    if (!started.ok()) return finish(token, {OcfCode::error, started.error()});
-    find(still->uuid)->feed(event::Start{token});
-  }));
 }
 
 void Engine::begin_push(Pending& pending) {

@@ -31,6 +31,8 @@ std::string too_slow(const Departure& departure, const MigrateOrder& way, Millis
          std::to_string(least.count() / 1000) + " s, and the migration has " + std::to_string(job_time.count() / 1000) +
          " s: raise migration_speed, or the time of the action";
 }
+/// A hypervisor that is silent when a start begins is looked at in this rhythm.
+constexpr Milliseconds look_again_after = 200ms;
 }  // namespace
 
 void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Milliseconds job_time,
@@ -161,6 +163,32 @@ void Engine::answer_ready(const NodeName& from, const wire::AskReady& question) 
         started.ok() ? answer("", doubt) : answer(started.error());
       }));
     }));
+  }));
+}
+
+/// Whether it is booted or fetched. What is here has them, and what can't be told is waited for: a hypervisor that is
+/// silent starts nothing.
+void Engine::start_resources(handoff::Token token) {
+  const auto waiting = [this, token]() -> Pending* {
+    const auto found = pending_.find(token);
+    return found == pending_.end() || found->second->time_is_up || !found->second->reply ? nullptr : found->second.get();
+  };
+  const Pending* pending = waiting();
+  if (pending == nullptr) return;
+  DomainRunner& runner = *find(pending->uuid);
+  const Here here = runner.view().here;
+  if (here == Here::unknown) {
+    pending_.at(token)->doubt = "the hypervisor does not answer, which is to start what the domain needs (is libvirtd up?)";
+    world_.clock.schedule(look_again_after, [this, token] { start_resources(token); });
+    return;
+  }
+  if (here != Here::absent) return runner.feed(handoff::event::Start{token});
+  const Definition definition{runner.record().uuid, runner.record().name, runner.record().definition, 0};
+  world_.hypervisor.start_resources(definition, alive<Outcome>([this, token, waiting](Outcome started) {
+    const Pending* still = waiting();
+    if (still == nullptr) return;
+    if (!started.ok()) return finish(token, {wire::OcfCode::error, started.error()});
+    find(still->uuid)->feed(handoff::event::Start{token});
   }));
 }
 

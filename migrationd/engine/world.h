@@ -90,6 +90,12 @@ struct Definition {
   std::uint64_t memory_kib = 0;
 };
 
+/// A definition, as the file that was to have it says it now.
+struct SavedDefinition {
+  bool written = false;  ///< it differed before
+  std::string xml;
+};
+
 class HypervisorListener {
  public:
   virtual ~HypervisorListener() = default;
@@ -139,6 +145,12 @@ class Hypervisor {
   virtual void check(const Departure& departure, Callback<Result<std::string>> done) = 0;
   /// Starts the hypervisor's storage pools and networks that the domain uses and that are not active here. Error: one can't be.
   virtual void start_resources(const Definition& definition, Callback<Outcome> done) = 0;
+  /// Writes the definition of a domain that runs here, with its secrets and as it would be started next, to `file`, which has an
+  /// older one: whole or not at all.
+  virtual void save_definition(const DomainUuid& uuid, const std::string& file, Callback<Result<SavedDefinition>> done) = 0;
+  /// The same with a definition that another node saved. Error also: the file or `xml` is not of this domain.
+  virtual void take_definition(const DomainUuid& uuid, const std::string& file, const std::string& xml,
+                               Callback<Result<SavedDefinition>> done) = 0;
 };
 
 // ---------------------------------------------------------------- peers
@@ -245,6 +257,9 @@ class ClusterManager {
   virtual void judge_offer(const OfferQuestion& question, Callback<OfferJudgement> done) = 0;
   /// The operation history of a start that failed for want of proof is cleaned up (crm_resource --cleanup).
   virtual void clean_up(const std::string& resource, Callback<Outcome> done) = 0;
+  /// The resource's parameters as the cluster's configuration has them now, all of them. Error: that can't be told, or it is not
+  /// one of this agent's.
+  virtual void parameters_of(const std::string& resource, Callback<Result<std::map<std::string, std::string>>> done) = 0;
   /// The utilization attributes of the resources whose domains run here, all of them, said again and again: the configuration is
   /// to have them. Best effort: what fails is said in the log and tried again. Where the cluster manager has none: nothing.
   virtual void keep_utilization(const std::map<std::string, Utilization>& resources) { (void)resources; }

@@ -49,4 +49,8 @@ void ConfiguredNodes::clean_up(const std::string&, engine::Callback<Outcome> don
   boost::asio::post(loop_, [done] { done(Done{}); });
 }
 
+void ConfiguredNodes::parameters_of(const std::string&, engine::Callback<Result<std::map<std::string, std::string>>> done) {
+  boost::asio::post(loop_, [done] { done(Error{"without a cluster manager there is no configuration that the nodes share"}); });
+}
+
 }  // namespace migrationd::io

@@ -29,6 +29,7 @@ class ConfiguredNodes : public ClusterSource {
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
   void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
+  void parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) override;
 
  private:
   boost::asio::io_context& loop_;

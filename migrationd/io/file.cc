@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <system_error>
 
 namespace migrationd::io {
@@ -67,7 +68,7 @@ Result<Fd> open_private_directory(const std::string& path) {
 }
 
 Outcome write_whole(const Fd& directory, const std::string& name, mode_t mode, std::string_view content,
-                    Replace replace, const std::string& what) {
+                    Replace replace, const std::string& what, std::optional<Owner> owner) {
   // Only one process writes these files, and what a crashed one left is of no use: the name can be fixed.
   const std::string temporary = "." + name + ".new";
   const auto fail = [&](const char* step) -> Outcome {
@@ -79,6 +80,7 @@ Outcome write_whole(const Fd& directory, const std::string& name, mode_t mode, s
     return fail("removing an unfinished one");
   Fd fd(::openat(directory.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
   if (!fd) return fail("making a new file beside it");
+  if (owner && ::fchown(fd.get(), owner->user, owner->group) != 0) return fail("giving it its owner");
   if (::fchmod(fd.get(), mode) != 0) return fail("setting its mode");
   for (std::size_t written = 0; written < content.size();) {
     const ssize_t got = ::write(fd.get(), content.data() + written, content.size() - written);
@@ -104,6 +106,19 @@ Outcome write_whole(const Fd& directory, const std::string& name, mode_t mode, s
     return Error{"wrote " + what + ", but fsync of its directory failed: " + errno_text(errno) +
                  "; it may not survive a power failure"};
   return Done{};
+}
+
+Outcome replace_file(const std::string& path, std::string_view content) {
+  std::error_code error;
+  const std::filesystem::path real = std::filesystem::canonical(path, error);
+  if (error) return Error{"can't replace " + path + ": " + error.message()};
+  const Fd directory(::open(real.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return Error{"can't replace " + path + ": open its directory: " + errno_text(errno)};
+  struct stat status {};
+  if (::fstatat(directory.get(), real.filename().c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0)
+    return Error{"can't replace " + path + ": " + errno_text(errno)};
+  if (!S_ISREG(status.st_mode)) return Error{"can't replace " + path + ": it is not a regular file"};
+  return write_whole(directory, real.filename(), status.st_mode & 07777, content, Replace::yes, path, Owner{status.st_uid, status.st_gid});
 }
 
 Outcome random_bytes(unsigned char* bytes, std::size_t count) {

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,11 +29,20 @@ Result<Fd> open_private_directory(const std::string& path);
 
 enum class Replace { yes, no };
 
-/// Writes `content` as `name` in `directory` with exactly `mode`: a temporary file beside it, fsync, rename (or
+struct Owner {
+  uid_t user;
+  gid_t group;
+};
+
+/// Writes `content` as `name` in `directory` with exactly `mode` (and owner, where one is given): a temporary file beside it, fsync, rename (or
 /// link, when nothing may be replaced), fsync of the directory. `name` must not contain a slash.
 /// `what` names the file in the error. On an error the old file is as it was.
 Outcome write_whole(const Fd& directory, const std::string& name, mode_t mode, std::string_view content,
-                    Replace replace, const std::string& what);
+                    Replace replace, const std::string& what, std::optional<Owner> owner = std::nullopt);
+
+/// Replaces the content of the regular file `path`, which exists; a symbolic link to it stays one. It keeps its owner and
+/// mode. On an error the old file is as it was.
+Outcome replace_file(const std::string& path, std::string_view content);
 
 /// Fills `bytes` from the kernel's random source.
 Outcome random_bytes(unsigned char* bytes, std::size_t count);

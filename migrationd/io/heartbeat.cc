@@ -321,4 +321,8 @@ void HeartbeatCluster::clean_up(const std::string&, engine::Callback<Outcome> do
   });
 }
 
+void HeartbeatCluster::parameters_of(const std::string&, engine::Callback<Result<std::map<std::string, std::string>>> done) {
+  boost::asio::post(loop_, [done] { done(Error{"Heartbeat has no configuration that its nodes share"}); });
+}
+
 }  // namespace migrationd::io

@@ -16,6 +16,7 @@
 #include "migrationd/io/libvirt-hypervisor.h"
 #include "migrationd/io/libvirt-migration.h"
 #include "migrationd/io/local-resources.h"
+#include "migrationd/io/saved-definition.h"
 #include "migrationd/io/shutdown-mode.h"
 
 namespace migrationd::io {
@@ -295,6 +296,21 @@ void LibvirtHypervisor::start_resources(const engine::Definition& definition, en
         if (!started.value().empty()) log_.write(engine::Log::Level::notice, name, started.value());
         done(Done{});
       });
+}
+
+void LibvirtHypervisor::save_definition(const DomainUuid& uuid, const std::string& file,
+                                        engine::Callback<Result<engine::SavedDefinition>> done) {
+  // Not beside the domain's own calls, as above.
+  call<engine::SavedDefinition>(
+      uuid.str() + "/definition", "save the definition of domain " + uuid.str(), config_.call_limit,
+      [uuid, file](const Connection& connection) { return io::save_definition(connection, uuid, file); }, std::move(done));
+}
+
+void LibvirtHypervisor::take_definition(const DomainUuid& uuid, const std::string& file, const std::string& xml,
+                                        engine::Callback<Result<engine::SavedDefinition>> done) {
+  calls_.run<engine::SavedDefinition>(
+      uuid.str() + "/definition", "write the definition of domain " + uuid.str(), config_.call_limit,
+      [uuid, file, xml] { return write_definition(file, uuid, xml); }, alive<Result<engine::SavedDefinition>>(std::move(done)));
 }
 
 void LibvirtHypervisor::progress(const DomainUuid& uuid, engine::Callback<Result<std::optional<JobProgress>>> done) {

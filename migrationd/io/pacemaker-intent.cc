@@ -56,6 +56,34 @@ bool fencing_in_cib(const std::string& cib) {
   return by_watchdog || configuration.select_node("resources//*[self::primitive or self::template][@class='stonith']");
 }
 
+Result<std::map<std::string, std::string>> parameters_in(const std::string& answer, const std::string& resource) {
+  const std::size_t begin = answer.find("<primitive");
+  pugi::xml_document document;
+  if (begin == std::string::npos || !document.load_string(answer.c_str() + begin))
+    return Error{"the cluster's configuration has no resource " + resource};
+  const pugi::xml_node primitive = document.child("primitive");
+  const auto is = [&](const char* name, const char* value) { return std::string(primitive.attribute(name).value()) == value; };
+  if (!is("id", resource.c_str()) || !is("class", "ocf") || !is("provider", "migrationd") || !is("type", "VirtualDomain"))
+    return Error{resource + " is no ocf:migrationd:VirtualDomain in the cluster's configuration"};
+  std::map<std::string, std::string> parameters;
+  for (pugi::xml_node set : primitive.children("instance_attributes")) {
+    if (set.attribute("id-ref") || set.child("rule") || set.select_node("nvpair[@id-ref]"))
+      return Error{"the parameters of " + resource + " are not all its own, or depend on rules"};
+    for (pugi::xml_node pair : set.children("nvpair")) parameters.emplace(pair.attribute("name").value(), pair.attribute("value").value());
+  }
+  return parameters;
+}
+
+void PacemakerCluster::parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) {
+  const ProcessOrder order{{"crm_resource", "--resource", resource, "--query-xml"}, {}, staying_limit};
+  run_process(loop_.get_executor(), order, [weak = std::weak_ptr<int>(life_), order, resource, done](Result<ProcessEnd> end) {
+    if (!weak.lock()) return;
+    if (!end.ok()) return done(Error{end.error()});
+    if (end.value().exit_status != 0) return done(Error{describe(order, end.value())});
+    done(parameters_in(end.value().out, resource));
+  });
+}
+
 Outcome staying_by_monitor(const std::string& xml, const NodeName& node) {
   const std::string unsure = "it can't be told whether Pacemaker goes on to use that node: ";
   pugi::xml_document document;

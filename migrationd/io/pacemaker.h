@@ -43,6 +43,10 @@ bool fencing_in_cib(const std::string& cib);
 /// shut down, standby, no quorum), or that it can't be told.
 Outcome staying_by_monitor(const std::string& xml, const NodeName& node);
 
+/// The parameters of the resource in the answer of `crm_resource --resource ID --query-xml`. Errors: none is in it, it is not of
+/// this agent, or its parameters depend on rules or are kept elsewhere, so that they can't be told.
+Result<std::map<std::string, std::string>> parameters_in(const std::string& answer, const std::string& resource);
+
 class PacemakerCluster : public ClusterSource {
  public:
   PacemakerCluster(boost::asio::io_context& loop, PacemakerSettings settings, engine::Log& log);
@@ -64,6 +68,7 @@ class PacemakerCluster : public ClusterSource {
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
   void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
+  void parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) override;
   void keep_utilization(const std::map<std::string, engine::Utilization>& resources) override;
 
   /// What Corosync's thread tells, on the loop.

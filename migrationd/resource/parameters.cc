@@ -229,6 +229,11 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
     if (name.starts_with("autoset_")) *attribute = *parse_boolean(value) ? Parameters::Attribute::set : Parameters::Attribute::leave;
     else if (*parse_boolean(value) && *attribute == Parameters::Attribute::leave) *attribute = Parameters::Attribute::unset;
   }
+  if (name == "save_config_on_stop") to.save_config = *parse_boolean(value);
+  if (name == "sync_config_on_stop") {  // comes after the other in the order of names
+    to.sync_config = *parse_boolean(value);
+    to.save_config = to.save_config || to.sync_config;
+  }
   if (name == "start_resources") to.start_resources = *parse_boolean(value);
   if (name == "unfenced") to.unfenced = value == "membership" ? Unfenced::membership : Unfenced::refuse;
   return Done{};

@@ -42,6 +42,8 @@ struct Parameters {
   Milliseconds start_timeout{90'000};
   Unfenced unfenced = Unfenced::refuse;
   bool start_resources = false;
+  bool save_config = false;  ///< also when only sync_config_on_stop is given
+  bool sync_config = false;
   /// Attributes of the cluster manager, after ocf:heartbeat:VirtualDomain: cpu, host_memory, hv_memory.
   enum class Attribute { set, unset, leave };
   Attribute cpu = Attribute::set;

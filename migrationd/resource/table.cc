@@ -10,7 +10,6 @@ namespace migrationd::resource {
 
 namespace {
 
-constexpr std::string_view save_config = "saving the domain's definition";
 constexpr std::string_view copy_on_write = "stateless domains";
 constexpr std::string_view xl_files = "native Xen configuration files";
 constexpr std::string_view ballooning = "the memory management of Xen hosts";
@@ -147,6 +146,17 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "Remove the utilization attribute hv_memory",
      .long_text = "Remove the resource's utilization attribute hv_memory while the domain runs. Counts only with "
                   "autoset_utilization_hv_memory=false."},
+    {.name = "save_config_on_stop", .type = Type::boolean, .preset = "false",
+     .short_text = "Write the running definition to the file",
+     .long_text = "Write the definition of the domain, as it would be started next and with its passwords, back to the file that config "
+                  "names: before it is stopped or moved, and about every minute while it runs. Only where it differs, as a whole, with "
+                  "the owner and mode that the file has; never when the file can't be read or is not the same domain's."},
+    {.name = "sync_config_on_stop", .type = Type::boolean, .preset = "false",
+     .short_text = "Write the running definition to the file on all nodes",
+     .long_text = "As save_config_on_stop, and the other nodes write it to their files, too. It goes over the daemons' own connection; "
+                  "csync2 is not needed. A node takes it only under Pacemaker, for a resource with this parameter in the cluster's "
+                  "configuration, for the file that config names there, and for the same domain. A node that is away gets it when it "
+                  "is back."},
 
     {.name = "postcopy", .type = Type::boolean, .preset = "no", .comes_with = "the engine for busy guests",
      .short_text = "Consent to post-copy migration",
@@ -162,12 +172,6 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "What to do when the guest powers itself off",
      .long_text = "restart: a guest that powered itself off is a failure, and the cluster manager starts it again. stop: "
                   "it stays off."},
-    {.name = "save_config_on_stop", .type = Type::boolean, .preset = "false", .comes_with = save_config,
-     .short_text = "Write the running definition to the file",
-     .long_text = "Write the definition of the running domain back to the file that config names."},
-    {.name = "sync_config_on_stop", .type = Type::boolean, .preset = "false", .comes_with = save_config,
-     .short_text = "Write the running definition to the file on all nodes",
-     .long_text = "As save_config_on_stop, and bring the file to all nodes."},
     {.name = "snapshot", .comes_with = "the snapshots",
      .short_text = "Directory for the memory of a stopped domain",
      .long_text = "Directory to which the memory of a domain is saved when it is stopped, and from which it is taken "

@@ -53,7 +53,10 @@ template <class V> void fields(V& v, Invite& m) {
   v("parameters", m.parameters);
 }
 template <class V> void fields(V& v, Refusal& m) { v("domain", m.domain), v("why", m.why); }
-template <class V> void fields(V& v, Note& m) { v("domain", m.domain), v("name", m.name), v("epoch", m.epoch); }
+template <class V> void fields(V& v, Note& m) {
+  v("domain", m.domain), v("name", m.name), v("epoch", m.epoch);
+  v("resource", Optional{m.resource}), v("definition", Optional{m.definition});
+}
 template <class V> void fields(V& v, AskReady& m) {
   v("question", m.question), v("domain", m.domain), v("name", m.name), v("memory_kib", m.memory_kib);
   v("definition", m.definition), v("only_asked", Optional{m.only_asked}), v("host", Optional{m.host});

@@ -56,7 +56,9 @@ struct Invite {
   std::map<std::string, std::string> parameters;
 };
 struct Refusal { DomainUuid domain; std::string why; };
-struct Note { DomainUuid domain; std::string name; Epoch epoch; };
+/// "I hold it." `definition`: then it only brings the domain's definition, as it was saved there, for the file of `resource` at
+/// the other nodes.
+struct Note { DomainUuid domain; std::string name; Epoch epoch; std::string resource{}; std::string definition{}; };
 /// Would you be able to take it? Answered by Ready with the same number. `only_asked`: for people; nothing is to come, and
 /// no room is kept. `host`: what of the asking node matters to the domain, its storage and CPU. A Ready that is ready may have
 /// a `why`: a doubt that does not stand in the way. `start_resources`: the hypervisor's storage pools and networks that it uses are

@@ -111,6 +111,14 @@ void Daemon::check(const engine::Departure& departure, engine::Callback<Result<s
 
 void Daemon::start_resources(const engine::Definition&, engine::Callback<Outcome> done) { node.libvirt.ask(self(), std::move(done)); }
 
+void Daemon::save_definition(const DomainUuid&, const std::string&, engine::Callback<Result<engine::SavedDefinition>> done) {
+  sim.to_daemon(1, self(), [done] { done(engine::SavedDefinition{}); });
+}
+void Daemon::take_definition(const DomainUuid& uuid, const std::string& file, const std::string&,
+                             engine::Callback<Result<engine::SavedDefinition>> done) {
+  save_definition(uuid, file, std::move(done));
+}
+
 // ---------------------------------------------------------------- peers
 
 void Daemon::send(const NodeName& to, const wire::PeerMessage& message) { sim.network.send(node.name, to, message); }
@@ -193,6 +201,10 @@ void Daemon::judge_offer(const engine::OfferQuestion& question, engine::Callback
 
 void Daemon::clean_up(const std::string&, engine::Callback<Outcome> done) {
   sim.to_daemon(1, self(), [done] { done(Done{}); });
+}
+
+void Daemon::parameters_of(const std::string&, engine::Callback<Result<std::map<std::string, std::string>>> done) {
+  sim.to_daemon(1, self(), [done] { done(Error{"nothing is configured in the simulation"}); });
 }
 
 // ---------------------------------------------------------------- disk

@@ -49,6 +49,9 @@ struct Daemon : engine::Clock,
                  engine::Callback<Result<engine::Departure>> done) override;
   void check(const engine::Departure& departure, engine::Callback<Result<std::string>> done) override;
   void start_resources(const engine::Definition& definition, engine::Callback<Outcome> done) override;
+  void save_definition(const DomainUuid& uuid, const std::string& file, engine::Callback<Result<engine::SavedDefinition>> done) override;
+  void take_definition(const DomainUuid& uuid, const std::string& file, const std::string& xml,
+                       engine::Callback<Result<engine::SavedDefinition>> done) override;
   // engine::Peers
   void listen(engine::PeerListener* listener) override { peer_listener = listener; }
   void send(const NodeName& to, const wire::PeerMessage& message) override;
@@ -68,6 +71,7 @@ struct Daemon : engine::Clock,
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
   void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
+  void parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) override;
   // engine::Journal
   void write(const engine::Record& record, engine::Callback<Outcome> done) override;
   void write_farewells(const std::set<NodeName>& nodes) override;

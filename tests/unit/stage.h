@@ -38,6 +38,10 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   std::vector<std::pair<Departure, Callback<Result<std::string>>>> checks;
   std::vector<std::pair<Definition, Callback<Outcome>>> resources;
   std::map<std::string, Utilization> utilization;
+  std::vector<std::pair<std::string, Callback<Result<SavedDefinition>>>> saves;
+  struct TakenDefinition { DomainUuid uuid; std::string file, xml; };
+  std::vector<TakenDefinition> taken_definitions;
+  std::map<std::string, std::map<std::string, std::string>> configured;  ///< the resources of the cluster's configuration
   std::uint64_t memory_kib = 0;
   unsigned vcpus = 0;
   HypervisorListener* hypervisor_listener = nullptr;
@@ -82,6 +86,13 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   }
   void check(const Departure& departure, Callback<Result<std::string>> done) override { checks.emplace_back(departure, std::move(done)); }
   void start_resources(const Definition& definition, Callback<Outcome> done) override { resources.emplace_back(definition, std::move(done)); }
+  void save_definition(const DomainUuid&, const std::string& file, Callback<Result<SavedDefinition>> done) override {
+    saves.emplace_back(file, std::move(done));
+  }
+  void take_definition(const DomainUuid& of, const std::string& file, const std::string& xml, Callback<Result<SavedDefinition>> done) override {
+    taken_definitions.push_back({of, file, xml});
+    done(SavedDefinition{true, xml});
+  }
   // Peers
   void listen(PeerListener* listener) override { peer_listener = listener; }
   void send(const NodeName& to, const wire::PeerMessage& message) override { sent.emplace_back(to, message); }
@@ -100,6 +111,10 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void intent_of_stop(const StopQuestion&, Callback<StopIntent>) override {}
   void judge_offer(const OfferQuestion&, Callback<OfferJudgement>) override {}
   void clean_up(const std::string&, Callback<Outcome>) override {}
+  void parameters_of(const std::string& resource, Callback<Result<std::map<std::string, std::string>>> done) override {
+    const auto found = configured.find(resource);
+    found == configured.end() ? done(Error{"no such resource"}) : done(found->second);
+  }
   void keep_utilization(const std::map<std::string, Utilization>& resources) override { utilization = resources; }
   // Journal
   void write(const Record& record, Callback<Outcome> done) override {
