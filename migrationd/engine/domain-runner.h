@@ -76,6 +76,8 @@ class DomainRunner {
   /// Writes its definition back to the file of its resource, if that wants so and it runs here, and sends it to the nodes that do
   /// not have it. Nothing waits for it.
   void save_config();
+  /// It was seen to run without having been booted here: memory that was saved before is older than its disks now.
+  void ran_by_hand();
   /// `node` may have missed the last one.
   void not_synced(const NodeName& node) { unsynced_.insert(node); }
   /// A start has until then.
@@ -102,6 +104,8 @@ class DomainRunner {
   void job_ended(Attempt attempt, MigrationEnd end);
   void shut_down(bool at_once);
   void ask_guest();
+  void save_memory();
+  std::optional<MemoryImage> image_to_boot() const;
   void destroy();
   void try_to_destroy(Instant until, bool first);
   bool to_be_destroyed() const;

@@ -8,7 +8,8 @@
 // keepalive, so a killed libvirtd is noticed at once and a hung one within keepalive_seconds × (count + 1);
 // between loss and the next complete listing every look says unknown.
 //
-// In pieces: libvirt-hypervisor.cc (connection, registry), libvirt-orders.cc (boot ... check), libvirt-migration.cc.
+// In pieces: libvirt-hypervisor.cc (connection, registry), libvirt-boot.cc, libvirt-orders.cc (resume ... check),
+// libvirt-migration.cc.
 #pragma once
 
 #include <memory>
@@ -34,6 +35,7 @@ struct LibvirtConfig {
   unsigned keepalive_count = 3;
   Milliseconds call_limit{10000};      ///< short calls: state, resume, shutdown, abort
   Milliseconds boot_limit{85000};
+  Milliseconds memory_limit{1'800'000};  ///< memory that is saved, or taken up again; the actions have limits of their own
   Milliseconds destroy_limit{12000};   ///< libvirt's part; then the emulator is killed through its pidfd
   Milliseconds check_limit{20000};
   Milliseconds resources_limit{60000}; ///< storage pools and networks; one on a far storage takes its time
@@ -73,6 +75,8 @@ class LibvirtHypervisor : public engine::Hypervisor {
   void boot(const engine::Definition& definition, engine::Callback<Outcome> done) override;
   void resume(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
   void ask_shutdown(const DomainUuid& uuid, const std::string& mode, engine::Callback<Outcome> done) override;
+  void save_memory(const DomainUuid& uuid, const engine::MemoryImage& to, engine::Callback<Outcome> done) override;
+  void discard_memory(const DomainUuid& uuid, const std::string& directory) override;
   void destroy(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
   void migrate(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done) override;
   void watch_job(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done) override;

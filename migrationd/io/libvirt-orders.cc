@@ -34,21 +34,6 @@ struct StringRelease {
 };
 using LibvirtString = std::unique_ptr<char, StringRelease>;
 
-/// A boot begins afresh, as `virsh start --force-boot`: a memory image that was saved here is older than the disks as soon as
-/// the domain ran again anywhere, and would destroy them. libvirt's Xen driver boots from it unasked, QEMU's leaves it for
-/// the next virsh start. What was done, for the log; empty: there was none. Error: it must not be booted.
-Result<std::string> remove_managed_save(const Connection& connection, const DomainUuid& uuid, const std::string& uri) {
-  bool missing = false;
-  const Result<DomainHandle> domain = find_domain(connection, uuid, &missing);
-  // An error of another kind is the boot's to find out.
-  if (!domain || virDomainHasManagedSaveImage(domain.value().get(), 0) != 1) return std::string();
-  if (virDomainManagedSaveRemove(domain.value().get(), 0) == 0)
-    return std::string("a managed save of it was found here and removed: it boots afresh, because its disks may be newer than that memory");
-  const std::string why = libvirt_error("remove its managed save").text;
-  if (uri.starts_with("xen")) return Error{why + ": libvirt would go back to that old state; run virsh managedsave-remove"};
-  return why + ": it boots afresh, but virsh start would go back to that old state";
-}
-
 /// A field of a file such as /proc/meminfo.
 std::optional<std::uint64_t> field_kib(const std::string& path, const std::string& name) {
   std::ifstream file(path);
@@ -71,26 +56,6 @@ int state_of(virDomainPtr domain) {
 }
 
 }  // namespace
-
-void LibvirtHypervisor::boot(const engine::Definition& definition, engine::Callback<Outcome> done) {
-  std::string what = "boot domain " + definition.name;
-  DomainUuid uuid = definition.uuid;
-  call<std::string>(
-      uuid.str(), what, config_.boot_limit,
-      [what, uuid, xml = definition.xml, uri = config_.uri](const Connection& connection) -> Result<std::string> {
-        auto old_state = remove_managed_save(connection, uuid, uri);
-        if (!old_state) return Error{what + ": " + old_state.error()};
-        DomainHandle domain(virDomainCreateXML(connection.get(), xml.c_str(), VIR_DOMAIN_NONE));
-        if (!domain) return libvirt_error(what);
-        return old_state;
-      },
-      [this, uuid, name = definition.name, done = std::move(done)](Result<std::string> booted) {
-        if (booted && !booted.value().empty()) log_.write(engine::Log::Level::alarm, name, booted.value());
-        const Outcome outcome = booted ? Outcome(Done{}) : Outcome(Error{booted.error()});
-        // The engine looks at the view next, so it must show the boot already.
-        read(uuid, [outcome, done] { done(outcome); });
-      });
-}
 
 void LibvirtHypervisor::resume(const DomainUuid& uuid, engine::Callback<Outcome> done) {
   std::string what = "resume domain " + uuid.str();

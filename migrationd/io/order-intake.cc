@@ -133,6 +133,7 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
       if (policy.shutdown_timeout.count() == 0) policy.force_stop = true;
     }
     policy.start_resources = parameters.start_resources;
+    policy.snapshot = parameters.snapshot;
     if (parameters.save_config) policy.save_config_to = parameters.config;
     policy.sync_config = parameters.sync_config;
     policy.utilization = [parameters](const engine::DomainView& view) { return utilization_of(parameters, view); };

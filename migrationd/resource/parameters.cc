@@ -229,6 +229,10 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
     if (name.starts_with("autoset_")) *attribute = *parse_boolean(value) ? Parameters::Attribute::set : Parameters::Attribute::leave;
     else if (*parse_boolean(value) && *attribute == Parameters::Attribute::leave) *attribute = Parameters::Attribute::unset;
   }
+  if (name == "snapshot") {
+    to.snapshot = value;
+    return check_path(name, value);
+  }
   if (name == "save_config_on_stop") to.save_config = *parse_boolean(value);
   if (name == "sync_config_on_stop") {  // comes after the other in the order of names
     to.sync_config = *parse_boolean(value);
@@ -240,6 +244,13 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
 }
 
 constexpr const char* config_missing = "parameter config is missing: set it to the absolute path of the domain's libvirt XML";
+
+/// What each of them may be, but not beside the others.
+Outcome check_together(const Parameters& parameters) {
+  if (parameters.force_stop && !parameters.snapshot.empty())
+    return Error{"the parameters force_stop and snapshot can't be used together: the one ends the domain at once, the other saves its memory first"};
+  return Done{};
+}
 
 /// One parameter, checked and typed; refused, it leaves `to` as it was.
 Outcome take(Parameters& to, const std::string& name, const std::string& value) {
@@ -279,6 +290,7 @@ Result<Parameters> parse(const std::map<std::string, std::string>& given) {
   for (const auto& [name, value] : given)
     if (auto taken = take(parameters, name, value); !taken) return Error{taken.error()};
   if (parameters.config.empty()) return Error{config_missing};
+  if (const auto together = check_together(parameters); !together) return Error{together.error()};
   if (auto possible = check_carried(parameters); !possible) return Error{possible.error()};
   return parameters;
 }
@@ -293,6 +305,7 @@ GoodParameters good_parameters(const std::map<std::string, std::string>& given) 
     }
   }
   if (good.parsed.config.empty() && good.complaint.empty()) good.complaint = config_missing;
+  if (const auto together = check_together(good.parsed); !together && good.complaint.empty()) good.complaint = together.error();
   if (auto possible = check_carried(good.parsed); !possible && good.complaint.empty()) good.complaint = possible.error();
   return good;
 }

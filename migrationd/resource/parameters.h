@@ -41,6 +41,7 @@ struct Parameters {
   Milliseconds handoff_timeout{120'000};
   Milliseconds start_timeout{90'000};
   Unfenced unfenced = Unfenced::refuse;
+  std::string snapshot;  ///< absolute path of a directory
   bool start_resources = false;
   bool save_config = false;  ///< also when only sync_config_on_stop is given
   bool sync_config = false;

@@ -146,6 +146,12 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "Remove the utilization attribute hv_memory",
      .long_text = "Remove the resource's utilization attribute hv_memory while the domain runs. Counts only with "
                   "autoset_utilization_hv_memory=false."},
+    {.name = "snapshot",
+     .short_text = "Directory for the memory of a stopped domain",
+     .long_text = "Absolute path of a directory, shared by the nodes or not. When the domain is really stopped, its memory is saved there, "
+                  "and the next boot goes on from it and removes it. It counts only for the very next boot of the domain in the cluster: "
+                  "when any node had it since, and so changed its disks, the memory is removed unused. When it can't be saved, the guest "
+                  "is shut down. Not together with force_stop."},
     {.name = "save_config_on_stop", .type = Type::boolean, .preset = "false",
      .short_text = "Write the running definition to the file",
      .long_text = "Write the definition of the domain, as it would be started next and with its passwords, back to the file that config "
@@ -172,10 +178,6 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "What to do when the guest powers itself off",
      .long_text = "restart: a guest that powered itself off is a failure, and the cluster manager starts it again. stop: "
                   "it stays off."},
-    {.name = "snapshot", .comes_with = "the snapshots",
-     .short_text = "Directory for the memory of a stopped domain",
-     .long_text = "Directory to which the memory of a domain is saved when it is stopped, and from which it is taken "
-                  "when it is started."},
     {.name = "backingfile", .comes_with = copy_on_write,
      .short_text = "Image that the domain's disk is made of",
      .long_text = "Absolute path of the image on top of which a copy-on-write disk is made for the domain."},

@@ -23,7 +23,10 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   Here here = Here::absent;
   bool healthy = false;
   std::string name, detail;             ///< of the domain, as the hypervisor shows it
-  int boots = 0;
+  int boots = 0, shutdowns = 0;
+  Definition booted;                    ///< the last one
+  std::vector<std::pair<MemoryImage, Callback<Outcome>>> memory_saves;
+  std::vector<std::string> memory_discarded;  ///< in these directories
   Instant time{Milliseconds{1000}};
   std::map<TimerId, std::function<void()>> timers;
   std::vector<Callback<Outcome>> destroys;
@@ -72,9 +75,12 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
     return {{uuid, look(uuid)}};
   }
   void refresh(Callback<Outcome>) override {}
-  void boot(const Definition&, Callback<Outcome>) override { ++boots; }
+  void boot(const Definition& definition, Callback<Outcome>) override {
+    ++boots;
+    booted = definition;
+  }
   void resume(const DomainUuid&, Callback<Outcome>) override {}
-  void ask_shutdown(const DomainUuid&, const std::string&, Callback<Outcome>) override {}
+  void ask_shutdown(const DomainUuid&, const std::string&, Callback<Outcome>) override { ++shutdowns; }
   void destroy(const DomainUuid&, Callback<Outcome> done) override { destroys.push_back(std::move(done)); }
   void migrate(const DomainUuid&, const MigrateOrder&, Callback<MigrationEnd> done) override { migration = std::move(done); }
   void watch_job(const DomainUuid&, const MigrateOrder&, Callback<MigrationEnd>) override {}
@@ -86,6 +92,8 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   }
   void check(const Departure& departure, Callback<Result<std::string>> done) override { checks.emplace_back(departure, std::move(done)); }
   void start_resources(const Definition& definition, Callback<Outcome> done) override { resources.emplace_back(definition, std::move(done)); }
+  void save_memory(const DomainUuid&, const MemoryImage& to, Callback<Outcome> done) override { memory_saves.emplace_back(to, std::move(done)); }
+  void discard_memory(const DomainUuid&, const std::string& directory) override { memory_discarded.push_back(directory); }
   void save_definition(const DomainUuid&, const std::string& file, Callback<Result<SavedDefinition>> done) override {
     saves.emplace_back(file, std::move(done));
   }

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The part of LibvirtHypervisor that has a domain begin to execute, and that saves its memory when it ends.
+#include "migrationd/io/libvirt-hypervisor.h"
+#include "migrationd/io/memory-image.h"
+
+namespace migrationd::io {
+
+namespace {
+
+/// A boot begins afresh, as `virsh start --force-boot`: a memory image that was saved here is older than the disks as soon as
+/// the domain ran again anywhere, and would destroy them. libvirt's Xen driver boots from it unasked, QEMU's leaves it for
+/// the next virsh start. What was done, for the log; empty: there was none. Error: it must not be booted.
+Result<std::string> remove_managed_save(const Connection& connection, const DomainUuid& uuid, const std::string& uri) {
+  bool missing = false;
+  const Result<DomainHandle> domain = find_domain(connection, uuid, &missing);
+  // An error of another kind is the boot's to find out.
+  if (!domain || virDomainHasManagedSaveImage(domain.value().get(), 0) != 1) return std::string();
+  if (virDomainManagedSaveRemove(domain.value().get(), 0) == 0)
+    return std::string("a managed save of it was found here and removed: it boots afresh, because its disks may be newer than that memory");
+  const std::string why = libvirt_error("remove its managed save").text;
+  if (uri.starts_with("xen")) return Error{why + ": libvirt would go back to that old state; run virsh managedsave-remove"};
+  return why + ": it boots afresh, but virsh start would go back to that old state";
+}
+
+/// What was done beside the boot, for the log.
+Result<std::string> boot_domain(const Connection& connection, const engine::Definition& definition, const std::string& uri) {
+  const std::string what = "boot domain " + definition.name;
+  const auto old_state = remove_managed_save(connection, definition.uuid, uri);
+  if (!old_state) return Error{what + ": " + old_state.error()};
+  std::string note = old_state.value();
+  if (definition.image) {
+    const auto found = find_image(definition.uuid, *definition.image);
+    if (!found) return Error{what + ": " + found.error()};
+    for (const std::string& more : {found.value().note, found.value().path.empty() ? "" : "it goes on from the memory in " + found.value().path})
+      if (!more.empty()) note += (note.empty() ? "" : "; ") + more;
+    if (!found.value().path.empty()) {
+      const Outcome restored = restore_memory(connection, definition.uuid, *definition.image, found.value().path);
+      return restored ? Result<std::string>(note) : Error{restored.error()};
+    }
+  }
+  const DomainHandle domain(virDomainCreateXML(connection.get(), definition.xml.c_str(), VIR_DOMAIN_NONE));
+  if (!domain) return libvirt_error(what);
+  return note;
+}
+
+}  // namespace
+
+void LibvirtHypervisor::boot(const engine::Definition& definition, engine::Callback<Outcome> done) {
+  call<std::string>(
+      definition.uuid.str(), "boot domain " + definition.name, definition.image ? config_.memory_limit : config_.boot_limit,
+      [definition, uri = config_.uri](const Connection& connection) { return boot_domain(connection, definition, uri); },
+      [this, uuid = definition.uuid, name = definition.name, done = std::move(done)](Result<std::string> booted) {
+        if (booted && !booted.value().empty()) log_.write(engine::Log::Level::alarm, name, booted.value());
+        const Outcome outcome = booted ? Outcome(Done{}) : Outcome(Error{booted.error()});
+        // The engine looks at the view next, so it must show the boot already.
+        read(uuid, [outcome, done] { done(outcome); });
+      });
+}
+
+void LibvirtHypervisor::save_memory(const DomainUuid& uuid, const engine::MemoryImage& to, engine::Callback<Outcome> done) {
+  call<Done>(
+      uuid.str() + "/memory", "save the memory of domain " + uuid.str(), config_.memory_limit,
+      [uuid, to](const Connection& connection) { return io::save_memory(connection, uuid, to); },
+      [this, uuid, done = std::move(done)](Outcome outcome) { read(uuid, [outcome, done] { done(outcome); }); });
+}
+
+void LibvirtHypervisor::discard_memory(const DomainUuid& uuid, const std::string& directory) {
+  calls_.run<FoundImage>(
+      uuid.str() + "/memory", "remove the saved memory of domain " + uuid.str(), config_.call_limit,
+      [uuid, directory] { return discard_images(uuid, directory); }, alive<Result<FoundImage>>([this, uuid](Result<FoundImage> found) {
+        if (!found) return log_.write(engine::Log::Level::alarm, uuid.str(), found.error());
+        if (!found.value().note.empty()) log_.write(engine::Log::Level::alarm, uuid.str(), "it was started by hand: " + found.value().note);
+      }));
+}
+
+}  // namespace migrationd::io
