@@ -233,6 +233,7 @@ void DomainRunner::boot() {
   if (boot_waits_) return;
   Definition definition{record_.uuid, record_.name, record_.definition, 0};
   definition.image = image_to_boot();
+  definition.disk = policy_.disk;
   if (definition.xml.empty()) {
     feed(event::BootFailed{"its definition is not known on this node: give the parameter config"});
     return;

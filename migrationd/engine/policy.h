@@ -22,6 +22,7 @@ struct Policy {
   Milliseconds shutdown_timeout{0};       ///< how long the guest is waited for; 0: what the stop's time allows
   bool start_resources = false;           ///< the hypervisor's pools and networks that it uses are started before it comes
   std::string snapshot;                   ///< directory for its memory when it is really stopped; empty: it is shut down
+  std::optional<CopyOnWrite> disk;        ///< made before a boot
   std::string save_config_to;             ///< the file to which a changed definition is written back; empty: it is not
   bool sync_config = false;               ///< and at the other nodes, too
   /// What of a running domain its resource's utilization attributes are to say.

@@ -88,6 +88,14 @@ struct MemoryImage {
   Epoch epoch;  ///< of the holder that stopped it
 };
 
+/// A disk that is made before a boot: on top of `backing`, which stays as it is.
+struct CopyOnWrite {
+  std::string backing;
+  std::string image;
+  bool anew = false;                   ///< also when it is there
+  std::vector<std::string> copied_in;  ///< files and directories of this node that are copied into the root of a new one
+};
+
 /// A domain to be booted: the libvirt XML, already checked.
 struct Definition {
   DomainUuid uuid;
@@ -96,6 +104,7 @@ struct Definition {
   std::uint64_t memory_kib = 0;
   /// It goes on from this one if there is one of exactly that epoch; all others of it are older than its disks, and removed.
   std::optional<MemoryImage> image{};
+  std::optional<CopyOnWrite> disk{};
 };
 
 /// A definition, as the file that was to have it says it now.

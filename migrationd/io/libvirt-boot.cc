@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The part of LibvirtHypervisor that has a domain begin to execute, and that saves its memory when it ends.
+#include "migrationd/io/copy-on-write.h"
 #include "migrationd/io/libvirt-hypervisor.h"
 #include "migrationd/io/memory-image.h"
 
@@ -23,20 +24,27 @@ Result<std::string> remove_managed_save(const Connection& connection, const Doma
 }
 
 /// What was done beside the boot, for the log.
-Result<std::string> boot_domain(const Connection& connection, const engine::Definition& definition, const std::string& uri) {
+Result<std::string> boot_domain(const Connection& connection, const engine::Definition& definition, const LibvirtConfig& config) {
   const std::string what = "boot domain " + definition.name;
-  const auto old_state = remove_managed_save(connection, definition.uuid, uri);
+  const auto old_state = remove_managed_save(connection, definition.uuid, config.uri);
   if (!old_state) return Error{what + ": " + old_state.error()};
-  std::string note = old_state.value();
+  std::string note;
+  const auto add = [&note](const std::string& more) { note += more.empty() || note.empty() ? more : "; " + more; };
+  add(old_state.value());
   if (definition.image) {
     const auto found = find_image(definition.uuid, *definition.image);
     if (!found) return Error{what + ": " + found.error()};
-    for (const std::string& more : {found.value().note, found.value().path.empty() ? "" : "it goes on from the memory in " + found.value().path})
-      if (!more.empty()) note += (note.empty() ? "" : "; ") + more;
+    add(found.value().note);
+    if (!found.value().path.empty()) add("it goes on from the memory in " + found.value().path);
     if (!found.value().path.empty()) {
       const Outcome restored = restore_memory(connection, definition.uuid, *definition.image, found.value().path);
       return restored ? Result<std::string>(note) : Error{restored.error()};
     }
+  }
+  if (definition.disk) {
+    const auto made = make_disk(*definition.disk, definition.xml, config.disk_limit);
+    if (!made) return Error{what + ": " + made.error()};
+    add(made.value());
   }
   const DomainHandle domain(virDomainCreateXML(connection.get(), definition.xml.c_str(), VIR_DOMAIN_NONE));
   if (!domain) return libvirt_error(what);
@@ -46,9 +54,10 @@ Result<std::string> boot_domain(const Connection& connection, const engine::Defi
 }  // namespace
 
 void LibvirtHypervisor::boot(const engine::Definition& definition, engine::Callback<Outcome> done) {
+  const Milliseconds limit = definition.image ? config_.memory_limit : config_.boot_limit + (definition.disk ? 3 * config_.disk_limit : Milliseconds{0});
   call<std::string>(
-      definition.uuid.str(), "boot domain " + definition.name, definition.image ? config_.memory_limit : config_.boot_limit,
-      [definition, uri = config_.uri](const Connection& connection) { return boot_domain(connection, definition, uri); },
+      definition.uuid.str(), "boot domain " + definition.name, limit,
+      [definition, config = config_](const Connection& connection) { return boot_domain(connection, definition, config); },
       [this, uuid = definition.uuid, name = definition.name, done = std::move(done)](Result<std::string> booted) {
         if (booted && !booted.value().empty()) log_.write(engine::Log::Level::alarm, name, booted.value());
         const Outcome outcome = booted ? Outcome(Done{}) : Outcome(Error{booted.error()});

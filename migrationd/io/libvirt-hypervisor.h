@@ -36,6 +36,7 @@ struct LibvirtConfig {
   Milliseconds call_limit{10000};      ///< short calls: state, resume, shutdown, abort
   Milliseconds boot_limit{85000};
   Milliseconds memory_limit{1'800'000};  ///< memory that is saved, or taken up again; the actions have limits of their own
+  Milliseconds disk_limit{300'000};      ///< each program that makes a disk before a boot
   Milliseconds destroy_limit{12000};   ///< libvirt's part; then the emulator is killed through its pidfd
   Milliseconds check_limit{20000};
   Milliseconds resources_limit{60000}; ///< storage pools and networks; one on a far storage takes its time

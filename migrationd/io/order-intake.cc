@@ -25,6 +25,12 @@ engine::Policy::Handoff handoff_of(resource::Handoff handoff) {
   return engine::Policy::Handoff::automatic;
 }
 
+/// As ocf:heartbeat:VirtualDomain names it, but the dots of directories don't count.
+std::string disk_beside(const std::string& config) {
+  const std::size_t name = config.rfind('/') + 1;
+  return config.substr(0, config.find('.', name)) + ".qcow2";
+}
+
 engine::Utilization utilization_of(const resource::Parameters& parameters, const engine::DomainView& view) {
   engine::Utilization all;
   const auto say = [&all](const char* name, resource::Parameters::Attribute wanted, std::uint64_t value) {
@@ -134,6 +140,8 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
     }
     policy.start_resources = parameters.start_resources;
     policy.snapshot = parameters.snapshot;
+    if (!parameters.backingfile.empty())
+      policy.disk = engine::CopyOnWrite{parameters.backingfile, disk_beside(parameters.config), parameters.stateless, parameters.copyindirs};
     if (parameters.save_config) policy.save_config_to = parameters.config;
     policy.sync_config = parameters.sync_config;
     policy.utilization = [parameters](const engine::DomainView& view) { return utilization_of(parameters, view); };

@@ -150,6 +150,16 @@ std::optional<Transport> transport_of(std::string_view word) {
   return std::nullopt;
 }
 
+std::vector<std::string> words_of(std::string_view text) {
+  std::vector<std::string> words;
+  for (std::size_t begin = text.find_first_not_of(' '); begin != std::string_view::npos; begin = text.find_first_not_of(' ')) {
+    text.remove_prefix(begin);
+    words.emplace_back(text.substr(0, text.find(' ')));
+    text.remove_prefix(words.back().size());
+  }
+  return words;
+}
+
 /// Which attribute autoset_utilization_X or unset_utilization_X is about; none: it is another parameter.
 Parameters::Attribute* attribute_of(Parameters& to, std::string_view name) {
   if (name.ends_with("set_utilization_cpu")) return &to.cpu;
@@ -229,6 +239,16 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
     if (name.starts_with("autoset_")) *attribute = *parse_boolean(value) ? Parameters::Attribute::set : Parameters::Attribute::leave;
     else if (*parse_boolean(value) && *attribute == Parameters::Attribute::leave) *attribute = Parameters::Attribute::unset;
   }
+  if (name == "backingfile") {
+    to.backingfile = value;
+    return check_path(name, value);
+  }
+  if (name == "stateless") to.stateless = *parse_boolean(value);
+  if (name == "copyindirs") {
+    to.copyindirs = words_of(value);
+    for (const std::string& one : to.copyindirs)
+      if (auto path = check_path(name, one); !path) return path;
+  }
   if (name == "snapshot") {
     to.snapshot = value;
     return check_path(name, value);
@@ -249,6 +269,10 @@ constexpr const char* config_missing = "parameter config is missing: set it to t
 Outcome check_together(const Parameters& parameters) {
   if (parameters.force_stop && !parameters.snapshot.empty())
     return Error{"the parameters force_stop and snapshot can't be used together: the one ends the domain at once, the other saves its memory first"};
+  if (parameters.stateless && !parameters.backingfile.empty() && !parameters.snapshot.empty())
+    return Error{"the parameters stateless and snapshot can't be used together: memory that was saved on a disk can't go on with a new one"};
+  if (parameters.backingfile.empty() && (parameters.stateless || !parameters.copyindirs.empty()))
+    return Error{"the parameters stateless and copyindirs need backingfile: the image that the disk is made of"};
   return Done{};
 }
 

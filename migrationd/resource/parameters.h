@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "migrationd/base/clock.h"
 #include "migrationd/base/result.h"
@@ -41,6 +42,9 @@ struct Parameters {
   Milliseconds handoff_timeout{120'000};
   Milliseconds start_timeout{90'000};
   Unfenced unfenced = Unfenced::refuse;
+  std::string backingfile;               ///< absolute path
+  bool stateless = false;
+  std::vector<std::string> copyindirs;   ///< absolute paths
   std::string snapshot;  ///< absolute path of a directory
   bool start_resources = false;
   bool save_config = false;  ///< also when only sync_config_on_stop is given

@@ -10,7 +10,6 @@ namespace migrationd::resource {
 
 namespace {
 
-constexpr std::string_view copy_on_write = "stateless domains";
 constexpr std::string_view xl_files = "native Xen configuration files";
 constexpr std::string_view ballooning = "the memory management of Xen hosts";
 
@@ -146,6 +145,18 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "Remove the utilization attribute hv_memory",
      .long_text = "Remove the resource's utilization attribute hv_memory while the domain runs. Counts only with "
                   "autoset_utilization_hv_memory=false."},
+    {.name = "backingfile",
+     .short_text = "Image that the domain's disk is made of",
+     .long_text = "Absolute path of an image on top of which a boot makes the domain's copy-on-write disk, if that is not there. The disk "
+                  "is a qcow2 image beside the file of config: its path up to the first dot in its name, and .qcow2. The definition must "
+                  "have it as a disk. The image itself stays as it is. Needs qemu-img. For a live migration both must be on shared storage."},
+    {.name = "stateless", .type = Type::boolean, .preset = "false",
+     .short_text = "Make the disk anew at each boot",
+     .long_text = "Make the copy-on-write disk anew from backingfile at each boot. A live migration is none."},
+    {.name = "copyindirs",
+     .short_text = "Directories to copy into a new disk",
+     .long_text = "Directories and files, absolute paths separated by spaces, that are copied into the root of a disk that was made "
+                  "anew, before the guest boots. Needs virt-copy-in (libguestfs-tools); the start's timeout must allow for it."},
     {.name = "snapshot",
      .short_text = "Directory for the memory of a stopped domain",
      .long_text = "Absolute path of a directory, shared by the nodes or not. When the domain is really stopped, its memory is saved there, "
@@ -178,15 +189,6 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "What to do when the guest powers itself off",
      .long_text = "restart: a guest that powered itself off is a failure, and the cluster manager starts it again. stop: "
                   "it stays off."},
-    {.name = "backingfile", .comes_with = copy_on_write,
-     .short_text = "Image that the domain's disk is made of",
-     .long_text = "Absolute path of the image on top of which a copy-on-write disk is made for the domain."},
-    {.name = "stateless", .type = Type::boolean, .preset = "false", .comes_with = copy_on_write,
-     .short_text = "Make the disk anew at each start",
-     .long_text = "Make the copy-on-write disk anew from backingfile at each start."},
-    {.name = "copyindirs", .comes_with = copy_on_write,
-     .short_text = "Directories to copy into a new disk",
-     .long_text = "Directories that are copied into a disk that was made anew before the guest boots."},
     {.name = "xmfile", .reloadable = false, .comes_with = xl_files,
      .short_text = "Native Xen configuration file",
      .long_text = "Absolute path of the domain's configuration file in the format of xl. Use config with libvirt XML "

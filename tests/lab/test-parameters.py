@@ -38,7 +38,7 @@ def role(wanted):
 
 def case_first_start_starts_the_pool_and_the_network():
     global lab
-    lab = up(stack="pacemaker")
+    lab = up(stack="pacemaker", guests=2)
     for node in lab.nodes:
         node.run("mkdir -p /var/lib/isos; truncate -s 1M /var/lib/isos/cd.iso")
         for kind, text in (("pool", POOL), ("net", NETWORK)):
@@ -164,6 +164,32 @@ def case_memory_that_is_older_than_the_disks_is_never_taken_up():
     lab.nodes[0].run("crm configure delete here")
     lab.nodes[0].run("crm_resource -r vm1 --delete-parameter snapshot")
     wait_settled(lab)
+
+
+DISK = "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/vm2/vm2.qcow2'/><target dev='vdb' bus='virtio'/></disk>"
+
+
+def case_a_stateless_domain_has_a_new_disk_with_each_boot():
+    for node in lab.nodes:
+        node.run("mkdir -p /var/lib/vm2; truncate -s 4M /var/lib/vm2/golden.raw")
+        node.write("/var/lib/vm2/vm2.xml", node.read("/etc/libvirt/lab/vm2.xml").replace("<interface type='bridge'>", DISK + "<interface type='bridge'>"))
+    lab.nodes[0].run("crm configure primitive vm2 ocf:migrationd:VirtualDomain params config=/var/lib/vm2/vm2.xml hypervisor=qemu:///system "
+                     "backingfile=/var/lib/vm2/golden.raw stateless=true op start timeout=60 op stop timeout=60 meta allow-migrate=false")
+    wait_until(lambda: where(lab, "vm2"), 60, "the start of vm2")
+    lab.guest("vm2").wait_up(60)
+    wait_settled(lab)
+    node, _ = on(lab, "vm2")
+    made = node.run("qemu-img info -U /var/lib/vm2/vm2.qcow2").stdout
+    check("backing file: /var/lib/vm2/golden.raw" in made and "backing file format: raw" in made, made)
+    node.write("/var/lib/vm2/vm2.qcow2.mark", node.run("stat -c %i /var/lib/vm2/vm2.qcow2").stdout)
+    lab.nodes[0].run(f"crm configure location vm2-here vm2 inf: {node.name}")
+    lab.nodes[0].run("crm_resource -r vm2 --meta --set-parameter target-role --parameter-value Stopped")
+    wait_until(lambda: not where(lab, "vm2"), 90, "the stop of vm2")
+    lab.nodes[0].run("crm_resource -r vm2 --meta --set-parameter target-role --parameter-value Started")
+    wait_until(lambda: where(lab, "vm2"), 60, "the second start of vm2")
+    now = node.run("stat -c %i /var/lib/vm2/vm2.qcow2").stdout
+    check(now != node.read("/var/lib/vm2/vm2.qcow2.mark"), "the disk is the one of the first boot")
+    check("/var/lib/vm2/vm2.qcow2 was made anew" in log_of(node), "the log does not say so")
 
 
 if __name__ == "__main__":

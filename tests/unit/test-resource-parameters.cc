@@ -150,7 +150,7 @@ TEST_CASE("resource: what isn't implemented yet is refused, unless it says nothi
     CHECK(mentions(refusal(with({{name, other}})), "not implemented yet, comes with " + std::string(row.comes_with)));
     CHECK(refusal(with({{name, ""}})) == "accepted");
   }
-  CHECK(refusal(with({{"stateless", "no"}})) == "accepted");
+  CHECK(refusal(with({{"postcopy", "0"}})) == "accepted");
 }
 
 TEST_CASE("resource: the carried transport beside a way of libvirt's own is refused, by the name of that") {

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// See copy-on-write.h.
+#include "migrationd/io/copy-on-write.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <optional>
+
+#include <boost/asio/io_context.hpp>
+#include <nlohmann/json.hpp>
+
+#include "migrationd/io/domain-xml.h"
+#include "migrationd/io/file.h"
+#include "migrationd/io/process.h"
+
+namespace migrationd::io {
+
+namespace {
+
+/// In this thread, to its end. Ok: its output.
+Result<std::string> carry_out(std::vector<std::string> argv, Milliseconds limit, const std::string& from_package) {
+  boost::asio::io_context loop;
+  std::optional<Result<ProcessEnd>> ended;
+  const ProcessOrder order{std::move(argv), {}, limit};
+  run_process(loop.get_executor(), order, [&](Result<ProcessEnd> end) { ended = std::move(end); });
+  loop.run();
+  if (!ended->ok()) return Error{ended->error() + " (it comes with the package " + from_package + ")"};
+  if (ended->value().exit_status != 0) return Error{describe(order, ended->value())};
+  return ended->value().out;
+}
+
+Outcome make(const engine::CopyOnWrite& disk, const std::string& temporary, Milliseconds limit) {
+  const auto info = carry_out({"qemu-img", "info", "--output=json", disk.backing}, limit, "qemu-utils");
+  if (!info) return Error{info.error()};
+  const auto format = image_format(info.value());
+  if (!format) return Error{disk.backing + ": " + format.error()};
+  const auto made = carry_out({"qemu-img", "create", "-q", "-f", "qcow2", "-b", disk.backing, "-F", format.value(), temporary}, limit, "qemu-utils");
+  if (!made) return Error{made.error()};
+  if (disk.copied_in.empty()) return Done{};
+  std::vector<std::string> copy{"virt-copy-in", "-a", temporary};
+  copy.insert(copy.end(), disk.copied_in.begin(), disk.copied_in.end());
+  copy.push_back("/");
+  const auto copied = carry_out(std::move(copy), limit, "libguestfs-tools");
+  return copied ? Outcome{Done{}} : Outcome{Error{copied.error()}};
+}
+
+}  // namespace
+
+Result<std::string> image_format(const std::string& answer) {
+  const auto json = nlohmann::json::parse(answer, nullptr, /*allow_exceptions=*/false);
+  const auto format = json.is_object() ? json.find("format") : json.end();
+  if (!json.is_object() || format == json.end() || !format->is_string()) return Error{"qemu-img does not tell its format"};
+  return format->get<std::string>();
+}
+
+Result<std::string> make_disk(const engine::CopyOnWrite& disk, const std::string& xml, Milliseconds limit) {
+  const std::string what = "make the disk " + disk.image;
+  const Result<DomainXml> domain = parse_domain_xml(xml, "the domain's definition");
+  if (!domain) return Error{what + ": " + domain.error()};
+  const auto& disks = domain.value().disks;
+  if (std::none_of(disks.begin(), disks.end(), [&](const Disk& one) { return one.source == disk.image; }))
+    return Error{what + ": the domain's definition has no disk with that file; it is where the parameter backingfile has the disk made"};
+  struct stat status {};
+  const bool there = ::stat(disk.image.c_str(), &status) == 0;
+  if (!there && errno != ENOENT) return Error{what + ": " + errno_text(errno)};
+  if (there && status.st_size > 0 && !disk.anew) return std::string();
+  const std::string temporary = disk.image + ".new";
+  ::unlink(temporary.c_str());  // what a node left that died in the middle of it
+  if (const Outcome made = make(disk, temporary, limit); !made) {
+    ::unlink(temporary.c_str());
+    return Error{what + ": " + made.error()};
+  }
+  if (::rename(temporary.c_str(), disk.image.c_str()) != 0) {
+    const int code = errno;
+    ::unlink(temporary.c_str());
+    return Error{what + ": rename: " + errno_text(code)};
+  }
+  return "its disk " + disk.image + " was made anew on top of " + disk.backing;
+}
+
+}  // namespace migrationd::io

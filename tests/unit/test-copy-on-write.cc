@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// backingfile, stateless and copyindirs: which programs make the disk, when none does, and that half of one never takes the
+// place of a whole one. The programs are stand-ins; the real ones are the lab's.
+#include <doctest/doctest.h>
+
+#include <sstream>
+
+#include "migrationd/io/copy-on-write.h"
+#include "migrationd/io/order-intake.h"
+#include "migrationd/resource/parameters.h"
+#include "tests/unit/scratch.h"
+
+using namespace migrationd;
+using tests::file_content;
+using tests::Scratch;
+using tests::write_file;
+
+namespace {
+
+/// qemu-img and virt-copy-in that note what they were asked; the first makes its last argument.
+struct Programs {
+  Scratch scratch;
+  std::string path = ::getenv("PATH");
+  Programs() {
+    program("qemu-img", R"(case $1 in info) echo '{"format": "raw"}';; create) for last; do :; done; echo disk >"$last";; esac)");
+    program("virt-copy-in", ":");
+    ::setenv("PATH", (scratch.path() + ":" + path).c_str(), 1);
+  }
+  ~Programs() { ::setenv("PATH", path.c_str(), 1); }
+  void program(const std::string& name, const std::string& does) {
+    write_file(scratch / name, "#!/bin/sh\necho \"" + name + " $*\" >>" + (scratch / "asked") + "\n" + does + "\n");
+    std::filesystem::permissions(scratch / name, std::filesystem::perms::owner_all);
+  }
+  std::vector<std::string> asked() {
+    std::istringstream text(file_content(scratch / "asked"));
+    std::filesystem::remove(scratch / "asked");
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(text, line);) lines.push_back(line);
+    return lines;
+  }
+  std::string image() const { return scratch / "vm1.qcow2"; }
+  std::string xml() const {
+    return "<domain type='qemu'><name>vm1</name><memory>1024</memory><devices><disk type='file'><source file='" + image() +
+           "'/><target dev='vda'/></disk></devices></domain>";
+  }
+  Result<std::string> make(bool anew, std::vector<std::string> copied_in = {}) {
+    return io::make_disk({"/srv/golden.raw", image(), anew, std::move(copied_in)}, xml(), Milliseconds{10'000});
+  }
+};
+
+}  // namespace
+
+TEST_CASE("copy-on-write: made on top of the backing image, whose format is told, and only where it is missing") {
+  Programs programs;
+  const auto made = programs.make(false);
+  REQUIRE_MESSAGE(made.ok(), made.error());
+  CHECK(programs.asked() == std::vector<std::string>{"qemu-img info --output=json /srv/golden.raw",
+                                                     "qemu-img create -q -f qcow2 -b /srv/golden.raw -F raw " + programs.image() + ".new"});
+  CHECK(file_content(programs.image()) == "disk\n");
+  CHECK_FALSE(std::filesystem::exists(programs.image() + ".new"));
+
+  write_file(programs.image(), "what the guest wrote");
+  const auto kept = programs.make(false);
+  REQUIRE(kept.ok());
+  CHECK(kept.value().empty());
+  CHECK(programs.asked().empty());
+  CHECK(file_content(programs.image()) == "what the guest wrote");
+}
+
+TEST_CASE("copy-on-write: stateless makes it anew, with what is to be copied into it") {
+  Programs programs;
+  write_file(programs.image(), "what the guest wrote");
+  const auto made = programs.make(true, {"/srv/etc", "/srv/with-dash"});
+  REQUIRE_MESSAGE(made.ok(), made.error());
+  CHECK(programs.asked().back() == "virt-copy-in -a " + programs.image() + ".new /srv/etc /srv/with-dash /");
+  CHECK(file_content(programs.image()) == "disk\n");
+}
+
+TEST_CASE("copy-on-write: what fails leaves the old disk as it was, and is said") {
+  Programs programs;
+  write_file(programs.image(), "what the guest wrote");
+  std::string why;
+  SUBCASE("the backing image") { programs.program("qemu-img", "echo 'no such image' >&2; exit 1"), why = "no such image"; }
+  SUBCASE("an answer that is none") { programs.program("qemu-img", "echo nonsense"), why = "does not tell its format"; }
+  SUBCASE("the copying") { programs.program("virt-copy-in", "echo 'no room in it' >&2; exit 1"), why = "no room in it"; }
+  const auto made = programs.make(true, {"/srv/etc"});
+  REQUIRE_FALSE(made.ok());
+  CHECK_MESSAGE(made.error().find(why) != std::string::npos, made.error());
+  CHECK(file_content(programs.image()) == "what the guest wrote");
+  CHECK_FALSE(std::filesystem::exists(programs.image() + ".new"));
+}
+
+TEST_CASE("copy-on-write: a definition without that disk is refused before anything is made") {
+  Programs programs;
+  const auto made = io::make_disk({"/srv/golden.raw", "/srv/other.qcow2", true, {}}, programs.xml(), Milliseconds{10'000});
+  REQUIRE_FALSE(made.ok());
+  CHECK(made.error().find("has no disk with that file") != std::string::npos);
+  CHECK(programs.asked().empty());
+}
+
+TEST_CASE("copy-on-write: the disk lies beside the file of config, and the parameters belong together") {
+  const auto disk = [](std::map<std::string, std::string> given) {
+    given["config"] = "/srv/v1.2/vm1.new.xml";
+    return io::policy_reader({})(given).value().disk;
+  };
+  CHECK_FALSE(disk({}).has_value());
+  const auto made = disk({{"backingfile", "/srv/golden.raw"}, {"stateless", "yes"}, {"copyindirs", " /srv/etc  /srv/root "}});
+  REQUIRE(made.has_value());
+  CHECK(made->image == "/srv/v1.2/vm1.qcow2");
+  CHECK(made->backing == "/srv/golden.raw");
+  CHECK(made->anew);
+  CHECK(made->copied_in == std::vector<std::string>{"/srv/etc", "/srv/root"});
+
+  const auto refused = [](std::map<std::string, std::string> given) {
+    given["config"] = "/vm1.xml";
+    const auto parsed = resource::parse(given);
+    return parsed.ok() ? std::string() : parsed.error();
+  };
+  CHECK(refused({{"stateless", "yes"}}).find("need backingfile") != std::string::npos);
+  CHECK(refused({{"copyindirs", "/srv"}}).find("need backingfile") != std::string::npos);
+  CHECK(refused({{"backingfile", "golden.raw"}}).find("absolute path") != std::string::npos);
+  CHECK(refused({{"backingfile", "/g"}, {"copyindirs", "/srv srv"}}).find("absolute path") != std::string::npos);
+  CHECK(refused({{"backingfile", "/g"}, {"stateless", "yes"}, {"snapshot", "/srv"}}).find("stateless and snapshot") != std::string::npos);
+  CHECK(refused({{"backingfile", "/g"}, {"snapshot", "/srv"}}).empty());
+}
