@@ -323,8 +323,7 @@ void DomainRunner::shut_down(bool at_once) {
   if (stop_by_ > now) grace = std::max<Milliseconds>(stop_by_ - now - destroy_time, (stop_by_ - now) / 2);
   save_config();
   if (policy_.shutdown_timeout.count() > 0) grace = std::min(grace, policy_.shutdown_timeout);
-  const bool saved = !policy_.snapshot.empty() && view().here == Here::running;
-  saved ? save_memory() : ask_guest();
+  saves_memory() ? save_memory() : ask_guest();
   if (grace_timer_ != 0) world_.clock.cancel(grace_timer_);
   grace_timer_ = world_.clock.schedule(grace, [this] {
     grace_timer_ = 0;

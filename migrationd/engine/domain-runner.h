@@ -78,6 +78,8 @@ class DomainRunner {
   void save_config();
   /// It was seen to run without having been booted here: memory that was saved before is older than its disks now.
   void ran_by_hand();
+  /// The stop that follows shuts it down: its memory would not fit where it is started next.
+  void without_memory() { without_memory_ = true; }
   /// `node` may have missed the last one.
   void not_synced(const NodeName& node) { unsynced_.insert(node); }
   /// A start has until then.
@@ -104,6 +106,7 @@ class DomainRunner {
   void job_ended(Attempt attempt, MigrationEnd end);
   void shut_down(bool at_once);
   void ask_guest();
+  bool saves_memory();
   void save_memory();
   std::optional<MemoryImage> image_to_boot() const;
   void destroy();
@@ -127,6 +130,7 @@ class DomainRunner {
   std::deque<handoff::Event> mailbox_;
   std::deque<Remark> remarks_;
   std::string unwritten_;   // why the record on disk is left as it is
+  bool without_memory_ = false;
   bool saving_ = false;     // its definition
   std::string save_trouble_;  // said last
   std::set<NodeName> unsynced_;

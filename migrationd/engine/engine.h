@@ -140,6 +140,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   bool refused_for_memory(const Pending& pending);
   void begin_stop(Pending& pending);
   void begin_push(Pending& pending);
+  void move_cold(Pending& pending, const std::string& why);
   void mean_stop(handoff::Token token);
   bool wait_for_hypervisor(Pending& pending);
   void real_stop(Pending& pending, const std::string& reason);
@@ -184,7 +185,9 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   // readiness.cc
   /// `job_time`: what the migration will have. `done` comes with the reason when the node is not ready.
   void ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Milliseconds job_time,
-                 Callback<Outcome> done, bool only_asked = false);
+                 Callback<Fitness> done, bool only_asked = false);
+  std::uint64_t new_question(const NodeName& node, const DomainRunner& runner, Instant order_ends, Callback<Fitness> done);
+  void ask_whether_it_boots(const NodeName& node, const DomainRunner& runner, Instant order_ends, Callback<Fitness> done);
   void departs(std::uint64_t number, const Result<Departure>& departure, const std::string& too_slow);
   void ask_again(std::uint64_t number);
   void answer_ready(const NodeName& from, const wire::AskReady& question);
@@ -239,7 +242,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   Instant begun_;                              ///< when this engine began
   struct Question {
     NodeName node;
-    Callback<Outcome> done;
+    Callback<Fitness> done;
     TimerId timer = 0;
     Instant ends;
     wire::AskReady message;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The parameter snapshot: the memory of a really stopped domain is saved, and its next boot goes on from it. The epoch says
 // whether that boot is the very next: each change of owner makes it grow, and a boot on proof instead of a word by more than one.
+#include <utility>
+
 #include "migrationd/engine/engine.h"
 
 namespace migrationd::engine {
@@ -12,6 +14,11 @@ using handoff::Phase;
 std::optional<MemoryImage> DomainRunner::image_to_boot() const {
   if (policy_.snapshot.empty() || record_.state.epoch.value < 1) return std::nullopt;
   return MemoryImage{policy_.snapshot, {record_.state.epoch.value - 1}};
+}
+
+bool DomainRunner::saves_memory() {
+  const bool fits = !std::exchange(without_memory_, false);
+  return fits && !policy_.snapshot.empty() && view().here == Here::running;
 }
 
 /// In place of the shutdown; where it fails the guest is asked to shut down, in what is left of the time.

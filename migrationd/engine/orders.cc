@@ -258,10 +258,11 @@ void Engine::begin_push(Pending& pending) {
     return;
   }
   runner.job_by(pending.ends);
-  ask_ready(to, runner, pending.ends, pending.ends - world_.clock.now(), alive<Outcome>([this, token, to](Outcome ready) {
+  ask_ready(to, runner, pending.ends, pending.ends - world_.clock.now(), alive<Fitness>([this, token, to](Fitness ready) {
     const auto found = pending_.find(token);
     if (found == pending_.end()) return;
     DomainRunner& runner = *find(found->second->uuid);
+    if (ready.incompatible && runner.policy().restart_if_incompatible) return move_cold(*found->second, ready.error());
     if (!ready.ok()) {
       runner.remark("not migrated: " + ready.error());
       finish(token, {OcfCode::error, ready.error()});

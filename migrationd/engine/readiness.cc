@@ -35,8 +35,7 @@ std::string too_slow(const Departure& departure, const MigrateOrder& way, Millis
 constexpr Milliseconds look_again_after = 200ms;
 }  // namespace
 
-void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Milliseconds job_time,
-                       Callback<Outcome> done, bool only_asked) {
+std::uint64_t Engine::new_question(const NodeName& node, const DomainRunner& runner, Instant order_ends, Callback<Fitness> done) {
   const std::uint64_t number = next_question_++;
   Question& question = questions_[number];
   question.node = node;
@@ -44,7 +43,20 @@ void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Instant
   const Instant now = world_.clock.now();
   question.ends = now + std::min(answer_time, std::max((order_ends - now) / 4, Milliseconds{0}));
   question.message = {number, runner.record().uuid, runner.record().name, runner.view().memory_kib,
-                      runner.record().definition, only_asked, {}, runner.policy().start_resources};
+                      runner.record().definition, false, {}, runner.policy().start_resources};
+  return number;
+}
+
+/// Whether it could be booted there from its definition, which needs not have the CPU that the running domain came to.
+void Engine::ask_whether_it_boots(const NodeName& node, const DomainRunner& runner, Instant order_ends, Callback<Fitness> done) {
+  ask_again(new_question(node, runner, order_ends, std::move(done)));
+}
+
+void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Instant order_ends, Milliseconds job_time,
+                       Callback<Fitness> done, bool only_asked) {
+  const std::uint64_t number = new_question(node, runner, order_ends, std::move(done));
+  Question& question = questions_.at(number);
+  question.message.only_asked = only_asked;
   const MigrateOrder way = runner.way_to(node);
   world_.hypervisor.departure(question.message.domain, way, alive<Result<Departure>>([this, number, job_time, way](Result<Departure> departure) {
     departs(number, departure, departure.ok() ? too_slow(departure.value(), way, job_time) : "");
@@ -63,7 +75,7 @@ void Engine::departs(std::uint64_t number, const Result<Departure>& departure, c
   if (too_slow.empty()) return ask_again(number);
   Question over = std::move(question);
   questions_.erase(number);
-  over.done(Error{too_slow});
+  over.done(Fitness{too_slow, false, ""});
 }
 
 void Engine::ask_again(std::uint64_t number) {
@@ -75,7 +87,7 @@ void Engine::ask_again(std::uint64_t number) {
     questions_.erase(found);
     if (!world_.peers.linked(over.node)) over.why_not = "there is no link to the daemon of " + over.node;
     if (over.why_not.empty()) over.why_not = over.node + " did not say in time whether it can take it";
-    over.done(Error{over.why_not});
+    over.done(Fitness{over.why_not, false, ""});
     return;
   }
   world_.peers.send(question.node, question.message);
@@ -86,16 +98,15 @@ void Engine::ready_answered(const NodeName& from, const wire::Ready& answer) {
   const auto found = questions_.find(answer.question);
   const bool asked = found != questions_.end() && found->second.timer != 0;  // not only about to be
   if (!asked || found->second.node != from) return;
-  if (!answer.ready) {  // asked again as long as there's time: what is in the way may be over soon
-    found->second.why_not = from + " can't take it: " + answer.why;
-    return;
-  }
+  if (!answer.ready) found->second.why_not = from + " can't take it: " + answer.why;
+  if (!answer.ready && !answer.incompatible) return;  // asked again as long as there's time: what is in the way may be over soon
   Question question = std::move(found->second);
   questions_.erase(found);
   world_.clock.cancel(question.timer);
+  if (!answer.ready) return question.done(Fitness{question.why_not, true, ""});
   if (DomainRunner* runner = find(question.message.domain); runner != nullptr && !answer.why.empty())
     runner->remark(from + " can take it, but: " + answer.why);
-  question.done(Done{});
+  question.done(Fitness{});
 }
 
 /// What is spoken for here and does not show in the free memory yet: domains that are claimed or just booted, and those
@@ -132,9 +143,10 @@ std::string Engine::no_room(const DomainUuid& uuid, std::uint64_t need_kib) cons
 
 void Engine::answer_ready(const NodeName& from, const wire::AskReady& question) {
   const auto answer = [this, from, uuid = question.domain, number = question.question,
-                       only_asked = question.only_asked](const std::string& why_not, const std::string& doubt = "") {
+                       only_asked = question.only_asked](const std::string& why_not, const std::string& doubt = "",
+                                                                        bool incompatible = false) {
     if (!why_not.empty() && !only_asked) promises_.erase(uuid);
-    world_.peers.send(from, wire::Ready{number, why_not.empty(), why_not.empty() ? doubt : why_not});
+    world_.peers.send(from, wire::Ready{number, why_not.empty(), why_not.empty() ? doubt : why_not, incompatible});
   };
   // Also when it was started here by hand: a domain that runs twice is never offered.
   if (world_.hypervisor.look(question.domain).here == Here::running) return answer("it runs there, too");
@@ -155,11 +167,11 @@ void Engine::answer_ready(const NodeName& from, const wire::AskReady& question) 
     if (!stays.ok()) return answer(stays.error());
     if (question.definition.empty()) return answer("");
     const Departure departure{question.definition, question.host, 0, question.start_resources};
-    world_.hypervisor.check(departure, alive<Result<std::string>>([this, answer, question](Result<std::string> checked) {
-      if (!checked.ok()) return answer(checked.error());
-      if (!question.start_resources || question.only_asked) return answer("", checked.value());
+    world_.hypervisor.check(departure, alive<Fitness>([this, answer, question](Fitness fitness) {
+      if (!fitness.ok()) return answer(fitness.why_not, "", fitness.incompatible);
+      if (!question.start_resources || question.only_asked) return answer("", fitness.doubt);
       const Definition definition{question.domain, question.name, question.definition, 0};
-      world_.hypervisor.start_resources(definition, alive<Outcome>([answer, doubt = checked.value()](Outcome started) {
+      world_.hypervisor.start_resources(definition, alive<Outcome>([answer, doubt = fitness.doubt](Outcome started) {
         started.ok() ? answer("", doubt) : answer(started.error());
       }));
     }));

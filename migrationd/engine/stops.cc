@@ -99,7 +99,8 @@ void Engine::ask_whether_ready(const DomainUuid& uuid, const NodeName& node, Cal
     done(Error{"'" + node + "' is not another node of this cluster"});
     return;
   }
-  ask_ready(node, runner(uuid, ""), world_.clock.now() + explained_stop, runner(uuid, "").policy().handoff_timeout, std::move(done), true);
+  ask_ready(node, runner(uuid, ""), world_.clock.now() + explained_stop, runner(uuid, "").policy().handoff_timeout,
+            [done = std::move(done)](Fitness ready) { done(ready.ok() ? Outcome{Done{}} : Outcome{Error{ready.error()}}); }, true);
 }
 
 /// A libvirtd or daemon that was just restarted does not say yet what runs here: nothing is decided about a
@@ -129,6 +130,24 @@ void Engine::real_stop(Pending& pending, const std::string& reason) {
   runner.feed(event::Stop{pending.token, StopMeaning::real, {}});
 }
 
+/// on_incompatible=restart: a migrate_to that ends with the domain really stopped is a success, and the migrate_from that follows
+/// boots it, as nobody has it. Only where it surely can: before that nothing is parted with.
+void Engine::move_cold(Pending& pending, const std::string& why) {
+  const handoff::Token token = pending.token;
+  const NodeName to = pending.order.target;
+  ask_whether_it_boots(to, *find(pending.uuid), pending.ends, alive<Fitness>([this, token, to, why](Fitness boots) {
+    const auto found = pending_.find(token);
+    if (found == pending_.end() || found->second->time_is_up || !found->second->reply) return;
+    DomainRunner& runner = *find(found->second->uuid);
+    if (!boots.ok() || runner.state().phase != Phase::held || runner.view().here != Here::running) {
+      const std::string more = boots.ok() ? "it is not this node's to stop any more" : "booted anew it could not run there either: " + boots.error();
+      return finish(token, {wire::OcfCode::error, why + "; " + more});
+    }
+    runner.without_memory();
+    real_stop(*found->second, why + "; it is stopped here, to be booted on " + to + " (on_incompatible=restart)");
+  }));
+}
+
 void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
   const auto found = pending_.find(token);
   if (found == pending_.end()) return;
@@ -151,17 +170,20 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
   // A push has half of the stop's time; who fetches an offer has as much as the offer (start_job).
   const Milliseconds job_time =
       intent.intent == Intent::push ? (pending.ends - world_.clock.now()) / 2 : runner.policy().handoff_timeout;
-  ask_ready(intent.to, runner, pending.ends, job_time, alive<Outcome>([this, token, intent, stands](Outcome ready) {
+  ask_ready(intent.to, runner, pending.ends, job_time, alive<Fitness>([this, token, intent, stands](Fitness ready) {
     const auto still = pending_.find(token);
     if (still == pending_.end()) return;
     Pending& waiting = *still->second;
     DomainRunner& one = *find(waiting.uuid);
     if (!ready.ok()) {
+      const bool restart = ready.incompatible && one.policy().restart_if_incompatible;
       // After a failed migration that may be why it failed: it is fetched when it can be, or started here again.
-      if (intent.intent == Intent::offer && intent.after_failed_migration)
+      if (intent.intent == Intent::offer && intent.after_failed_migration && !restart) {
         keep(token, {Intent::keep, {}, "a migration failed before, and " + ready.error()}, stands);
-      else
-        real_stop(waiting, "it was to go to " + intent.to + ", but " + ready.error());
+        return;
+      }
+      if (ready.incompatible) one.without_memory();
+      real_stop(waiting, "it was to go to " + intent.to + ", but " + ready.error());
       return;
     }
     if (wait_for_hypervisor(waiting)) return;
@@ -187,7 +209,7 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
 
 /// An offer to ourselves; at once, unless another node may run it, too.
 void Engine::keep(handoff::Token token, const StopIntent& intent, Milliseconds stands) {
-  const auto offer = [this, token, intent, stands](Outcome alone) {
+  const auto offer = [this, token, intent, stands](Fitness alone) {
     const auto found = pending_.find(token);
     if (found == pending_.end()) return;
     Pending& pending = *found->second;
@@ -202,8 +224,8 @@ void Engine::keep(handoff::Token token, const StopIntent& intent, Milliseconds s
   };
   Pending& pending = *pending_.at(token);
   DomainRunner& runner = *find(pending.uuid);
-  if (intent.also_on.empty()) return offer(Done{});
-  ask_ready(intent.also_on, runner, pending.ends, runner.policy().handoff_timeout, alive<Outcome>(offer), true);
+  if (intent.also_on.empty()) return offer(Fitness{});
+  ask_ready(intent.also_on, runner, pending.ends, runner.policy().handoff_timeout, alive<Fitness>(offer), true);
 }
 
 void Engine::rejudge_stop(handoff::Token token) {

@@ -113,6 +113,15 @@ struct SavedDefinition {
   std::string xml;
 };
 
+/// Whether a domain can come to a node.
+struct Fitness {
+  std::string why_not;        ///< empty: it can
+  bool incompatible = false;  ///< it can't while it runs, for what it is (CPU, machine type); booted anew it may
+  std::string doubt;          ///< does not stand in the way
+  bool ok() const { return why_not.empty(); }
+  const std::string& error() const { return why_not; }
+};
+
 class HypervisorListener {
  public:
   virtual ~HypervisorListener() = default;
@@ -161,9 +170,8 @@ class Hypervisor {
   virtual std::uint64_t memory_need_kib(const std::string& xml) const = 0;
   /// What the destination's check is told of a domain that runs here and is to leave by `way`.
   virtual void departure(const DomainUuid& uuid, const MigrateOrder& way, Callback<Result<Departure>> done) = 0;
-  /// Error: why this domain can't come here (CPU, machine type, disks that are not there or not the same, bridges). Ok:
-  /// it can; the text, if any, is a doubt that doesn't stand in the way.
-  virtual void check(const Departure& departure, Callback<Result<std::string>> done) = 0;
+  /// Whether this domain can come here: CPU, machine type, disks that are there and the same, bridges.
+  virtual void check(const Departure& departure, Callback<Fitness> done) = 0;
   /// Starts the hypervisor's storage pools and networks that the domain uses and that are not active here. Error: one can't be.
   virtual void start_resources(const Definition& definition, Callback<Outcome> done) = 0;
   /// Writes the definition of a domain that runs here, with its secrets and as it would be started next, to `file`, which has an

@@ -144,19 +144,21 @@ std::string read_host_capabilities(const Connection& connection) {
   return capabilities ? capabilities.get() : "";
 }
 
-Result<std::string> check_domain(const Connection& connection, const std::string& xml, const std::map<std::string, std::string>& host,
-                                 bool may_start_resources) {
+engine::Fitness check_domain(const Connection& connection, const std::string& xml, const std::map<std::string, std::string>& host,
+                             bool may_start_resources) {
+  const auto unfit = [](const std::string& why) { return engine::Fitness{why, false, ""}; };
   Result<DomainXml> domain = parse_domain_xml(xml, "the domain's definition");
-  if (!domain) return Error{domain.error()};
+  if (!domain) return unfit(domain.error());
   // Host devices and the like: libvirt refuses them by itself, but not before the domain has been parted with.
-  if (!domain.value().obstacles.empty()) return Error{"it can't be migrated: " + domain.value().obstacles.front()};
+  if (!domain.value().obstacles.empty()) return unfit("it can't be migrated: " + domain.value().obstacles.front());
   for (const Outcome& outcome : {check_files(domain.value()), check_storage(domain.value(), host)})
-    if (!outcome) return Error{outcome.error()};
+    if (!outcome) return unfit(outcome.error());
   const Result<std::string> resources = check_resources(connection, domain.value(), may_start_resources);
-  if (!resources) return resources;
+  if (!resources) return unfit(resources.error());
   const Result<std::string> cpu = check_cpu(connection, domain.value(), host);
-  if (!cpu || resources.value().empty()) return cpu;
-  return resources.value() + (cpu.value().empty() ? "" : "; " + cpu.value());
+  if (!cpu) return {cpu.error(), true, ""};
+  const std::string between = resources.value().empty() || cpu.value().empty() ? "" : "; ";
+  return {"", false, resources.value() + between + cpu.value()};
 }
 
 }  // namespace migrationd::io

@@ -21,9 +21,9 @@ Outcome check_files(const DomainXml& domain);
 std::map<std::string, std::string> host_facts(const Connection& connection, const std::string& xml, const std::string& migrate_options);
 
 /// check_files, whether the disks are those of the node that it leaves, and libvirt's word on machine type, CPU,
-/// its pools and networks, which must be active unless they `may_start`. Error: it can't run here. Ok: a doubt, or nothing. Blocks.
-Result<std::string> check_domain(const Connection& connection, const std::string& xml, const std::map<std::string, std::string>& host,
-                                 bool may_start_resources);
+/// its pools and networks, which must be active unless they `may_start`. Blocks.
+engine::Fitness check_domain(const Connection& connection, const std::string& xml, const std::map<std::string, std::string>& host,
+                             bool may_start_resources);
 
 /// Beside the other facts of a domain that leaves: the directory of the sockets of carried migrations there.
 inline constexpr const char* streams_key = "streams";

@@ -85,7 +85,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
   std::optional<std::uint64_t> free_memory_kib() const override;
   std::uint64_t memory_need_kib(const std::string& xml) const override;
   void departure(const DomainUuid& uuid, const engine::MigrateOrder& way, engine::Callback<Result<engine::Departure>> done) override;
-  void check(const engine::Departure& departure, engine::Callback<Result<std::string>> done) override;
+  void check(const engine::Departure& departure, engine::Callback<engine::Fitness> done) override;
   void start_resources(const engine::Definition& definition, engine::Callback<Outcome> done) override;
   void save_definition(const DomainUuid& uuid, const std::string& file, engine::Callback<Result<engine::SavedDefinition>> done) override;
   void take_definition(const DomainUuid& uuid, const std::string& file, const std::string& xml,

@@ -227,22 +227,22 @@ void LibvirtHypervisor::departure(const DomainUuid& uuid, const engine::MigrateO
       std::move(done));
 }
 
-void LibvirtHypervisor::check(const engine::Departure& departure, engine::Callback<Result<std::string>> done) {
+void LibvirtHypervisor::check(const engine::Departure& departure, engine::Callback<engine::Fitness> done) {
   const bool carried = departure.host.contains(streams_key);
   const std::string streams = carrier_ != nullptr ? carrier_->streams() : "";
   auto read = std::make_shared<std::string>(capabilities_);
-  call<std::string>(
+  call<engine::Fitness>(
       "check", "check whether the domain can run here", config_.check_limit,
-      [departure, carried, streams, read](const Connection& connection) -> Result<std::string> {
+      [departure, carried, streams, read](const Connection& connection) -> Result<engine::Fitness> {
         if (carried) {
           if (read->empty()) *read = read_host_capabilities(connection);
           if (auto way = check_carried_way(departure, streams, *read); !way) return Error{way.error()};
         }
         return check_domain(connection, departure.definition, departure.host, departure.may_start_resources);
       },
-      [this, read, done = std::move(done)](Result<std::string> said) {
+      [this, read, done = std::move(done)](Result<engine::Fitness> checked) {
         if (capabilities_.empty()) capabilities_ = *read;
-        done(std::move(said));
+        done(checked ? checked.value() : engine::Fitness{checked.error(), false, ""});
       });
 }
 

@@ -139,6 +139,7 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
       if (policy.shutdown_timeout.count() == 0) policy.force_stop = true;
     }
     policy.start_resources = parameters.start_resources;
+    policy.restart_if_incompatible = parameters.restart_if_incompatible;
     policy.snapshot = parameters.snapshot;
     if (!parameters.backingfile.empty())
       policy.disk = engine::CopyOnWrite{parameters.backingfile, disk_beside(parameters.config), parameters.stateless, parameters.copyindirs};

@@ -239,6 +239,7 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
     if (name.starts_with("autoset_")) *attribute = *parse_boolean(value) ? Parameters::Attribute::set : Parameters::Attribute::leave;
     else if (*parse_boolean(value) && *attribute == Parameters::Attribute::leave) *attribute = Parameters::Attribute::unset;
   }
+  if (name == "on_incompatible") to.restart_if_incompatible = value == "restart";
   if (name == "backingfile") {
     to.backingfile = value;
     return check_path(name, value);

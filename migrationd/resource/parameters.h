@@ -42,6 +42,7 @@ struct Parameters {
   Milliseconds handoff_timeout{120'000};
   Milliseconds start_timeout{90'000};
   Unfenced unfenced = Unfenced::refuse;
+  bool restart_if_incompatible = false;
   std::string backingfile;               ///< absolute path
   bool stateless = false;
   std::vector<std::string> copyindirs;   ///< absolute paths

@@ -116,6 +116,11 @@ constexpr auto rows = std::to_array<Row>({
                   "runs, monitor runs one after another, and fails with what it said when one doesn't end with 0. A start "
                   "waits until all of them succeed, as long as its timeout allows. Init scripts and Heartbeat don't run them."},
 
+    {.name = "on_incompatible", .type = Type::choice, .preset = "fail", .choices = "fail|restart",
+     .short_text = "What to do when a node can't take the running guest",
+     .long_text = "What a migration does when the destination can't take the guest as it runs, because of its CPU or machine type. "
+                  "fail: the migration fails, and the guest runs on. restart: where the guest can be booted there from its definition, "
+                  "it is stopped here and booted there; the migration succeeds."},
     {.name = "start_resources", .type = Type::boolean, .preset = "false",
      .short_text = "Start libvirt's pools and networks first",
      .long_text = "Start the libvirt storage pools and networks that the domain's definition names and that are not active, before "
@@ -179,11 +184,6 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "Consent to post-copy migration",
      .long_text = "Consent to post-copy: a guest that writes faster than the network carries is moved in any case, but is "
                   "lost when a node fails in the middle."},
-    {.name = "on_incompatible", .type = Type::choice, .preset = "fail", .choices = "fail|restart",
-     .comes_with = "cold moves",
-     .short_text = "What to do when a node can't take the running guest",
-     .long_text = "What to do when the destination can't take the running guest, for example because of its CPU: fail the "
-                  "move, or restart the guest there."},
     {.name = "on_poweroff", .type = Type::choice, .preset = "restart", .choices = "restart|stop",
      .comes_with = "the health checks",
      .short_text = "What to do when the guest powers itself off",

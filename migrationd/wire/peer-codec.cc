@@ -62,7 +62,9 @@ template <class V> void fields(V& v, AskReady& m) {
   v("definition", m.definition), v("only_asked", Optional{m.only_asked}), v("host", Optional{m.host});
   v("start_resources", Optional{m.start_resources});
 }
-template <class V> void fields(V& v, Ready& m) { v("question", m.question), v("ready", m.ready), v("why", m.why); }
+template <class V> void fields(V& v, Ready& m) {
+  v("question", m.question), v("ready", m.ready), v("why", m.why), v("incompatible", Optional{m.incompatible});
+}
 template <class V> void fields(V& v, Farewell& m) { v("at_work", Optional{m.at_work}); }
 template <class V> void fields(V& v, Carry& m) {
   v("domain", m.domain), v("attempt", m.attempt), v("migration", Hex{m.migration}), v("place", m.place), v("stream", m.stream);

@@ -73,7 +73,8 @@ struct AskReady {
   std::map<std::string, std::string> host;
   bool start_resources = false;
 };
-struct Ready { std::uint64_t question = 0; bool ready = false; std::string why; };
+/// `incompatible`: not ready because of what the running domain is (CPU, machine type), which waiting does not change.
+struct Ready { std::uint64_t question = 0; bool ready = false; std::string why; bool incompatible = false; };
 /// The last word of a node that leaves in order: nothing runs here, nothing is started before asking. `at_work`: other nodes
 /// that may have come to life since their last farewell, as far as it knows.
 struct Farewell { std::set<NodeName> at_work; };

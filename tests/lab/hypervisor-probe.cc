@@ -108,8 +108,8 @@ class Probe : public engine::HypervisorListener {
       if (!domain) {
         outcome(Error{domain.error()});
       } else if (word == "check") {
-        hypervisor_.check({domain.value().xml, {}}, [outcome](Result<std::string> checked) {
-          outcome(checked.ok() ? Outcome{Done{}} : Outcome{Error{checked.error()}});
+        hypervisor_.check({domain.value().xml, {}}, [outcome](engine::Fitness fitness) {
+          outcome(fitness.ok() ? Outcome{Done{}} : Outcome{Error{fitness.error()}});
         });
       } else {
         hypervisor_.boot({domain.value().uuid, domain.value().name, domain.value().xml, domain.value().memory_kib}, outcome);

@@ -192,5 +192,46 @@ def case_a_stateless_domain_has_a_new_disk_with_each_boot():
     check("/var/lib/vm2/vm2.qcow2 was made anew" in log_of(node), "the log does not say so")
 
 
+def case_a_guest_that_the_destination_cannot_take_running_is_restarted_there():
+    """The destination's libvirt forgets the CPU model that host-model came to on the source."""
+    lab.nodes[0].run("crm_resource -r vm2 --meta --set-parameter target-role --parameter-value Stopped")
+    wait_until(lambda: not where(lab, "vm2"), 90, "the stop of vm2")
+    wait_settled(lab)
+    lab.nodes[0].run("crm configure delete vm2-here vm2")
+    for node in lab.nodes:
+        node.write("/var/lib/vm2/cpu.xml", node.read("/etc/libvirt/lab/vm2.xml").replace("<features>", "<cpu mode='host-model' check='partial'/><features>"))
+    lab.nodes[0].run("crm configure primitive vm2 ocf:migrationd:VirtualDomain params config=/var/lib/vm2/cpu.xml hypervisor=qemu:///system "
+                     "migration_transport=tcp op start timeout=60 op stop timeout=60 op migrate_to timeout=60 op migrate_from timeout=60 "
+                     "meta allow-migrate=true")
+    wait_until(lambda: where(lab, "vm2"), 60, "the start of vm2")
+    lab.guest("vm2").wait_up(60)
+    wait_settled(lab)
+    source, destination = on(lab, "vm2")
+    model = source.virsh("dumpxml", "vm2").stdout.split("<model fallback=")[1].split(">")[1].split("<")[0]
+    destination.run(f"sed -i \"s/name='{model}'/name='{model}-forgotten'/\" /usr/share/libvirt/cpu_map/*.xml")
+    destination.run("systemctl restart libvirtd")
+    wait_until(lambda: destination.virsh("list", check=False).returncode == 0, 30, "libvirtd to be back")
+    before = lab.guest("vm2").boot_id
+
+    lab.nodes[0].run(f"crm_resource --move -r vm2 --node {destination.name}")
+    wait_until(lambda: "its CPU" in log_of(source) or "CPU can't be had" in log_of(source), 60, "the refusal")
+    wait_settled(lab)
+    lab.nodes[0].run("crm_resource --clear -r vm2")
+    wait_settled(lab)
+    check(lab.guest("vm2").boot_id == before, "on_incompatible=fail restarted it")
+    lab.nodes[0].run("crm_resource --cleanup -r vm2")
+    wait_settled(lab)
+    source, destination = on(lab, "vm2")
+    lab.nodes[0].run("crm_resource -r vm2 --set-parameter on_incompatible --parameter-value restart")
+    wait_settled(lab)
+    lab.nodes[0].run(f"crm_resource --move -r vm2 --node {destination.name}")
+    wait_until(lambda: where(lab, "vm2") == [destination.name], 90, f"vm2 on {destination.name}")
+    lab.guest("vm2").wait_up(60)
+    wait_settled(lab)
+    check(lab.guest("vm2").boot_id != before, "it was moved live")
+    failed = lab.nodes[0].run("crm_mon -1 --exclude=all --include=failures").stdout
+    check("vm2" not in failed, f"Pacemaker saw a failure: {failed}")
+
+
 if __name__ == "__main__":
     sys.exit(run(globals()))

@@ -97,15 +97,19 @@ std::uint64_t Daemon::memory_need_kib(const std::string& xml) const {
 void Daemon::departure(const DomainUuid& uuid, const engine::MigrateOrder&,
                        engine::Callback<Result<engine::Departure>> done) {
   sim.to_daemon(0, self(), [this, uuid, done] {
-    done(engine::Departure{definition_of(sim.name_of(uuid)), {{"disk", node.disk_of_guests}}, sim.memory_of(uuid)});
+    done(engine::Departure{definition_of(sim.name_of(uuid)), {{"disk", node.disk_of_guests}, {"cpu", node.cpu}}, sim.memory_of(uuid)});
   });
 }
-void Daemon::check(const engine::Departure& departure, engine::Callback<Result<std::string>> done) {
+void Daemon::check(const engine::Departure& departure, engine::Callback<engine::Fitness> done) {
   node.libvirt.ask(self(), [this, departure, done](Outcome outcome) {
-    if (!outcome.ok()) return done(Error{outcome.error()});
-    const auto there = departure.host.find("disk");
-    if (there != departure.host.end() && there->second != node.disk_of_guests) return done(Error{"its disk is another one here"});
-    done(std::string());
+    if (!outcome.ok()) return done({outcome.error(), false, ""});
+    const auto other = [&](const char* key, const std::string& here) {
+      const auto there = departure.host.find(key);
+      return there != departure.host.end() && there->second != here;
+    };
+    if (other("disk", node.disk_of_guests)) return done({"its disk is another one here", false, ""});
+    if (other("cpu", node.cpu)) return done({"its CPU can't be had here", true, ""});
+    done({});
   });
 }
 

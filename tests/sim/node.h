@@ -47,7 +47,7 @@ struct Daemon : engine::Clock,
   std::uint64_t memory_need_kib(const std::string& xml) const override;
   void departure(const DomainUuid& uuid, const engine::MigrateOrder& way,
                  engine::Callback<Result<engine::Departure>> done) override;
-  void check(const engine::Departure& departure, engine::Callback<Result<std::string>> done) override;
+  void check(const engine::Departure& departure, engine::Callback<engine::Fitness> done) override;
   void save_memory(const DomainUuid& uuid, const engine::MemoryImage& to, engine::Callback<Outcome> done) override;
   void discard_memory(const DomainUuid&, const std::string&) override {}
   void start_resources(const engine::Definition& definition, engine::Callback<Outcome> done) override;
@@ -158,6 +158,7 @@ class Node {
   bool powered = false;
   int boots = 0;
   int installations = 1;
+  std::string cpu = "common";              ///< of the host; a running guest needs the one that it was booted on
   std::string disk_of_guests = "shared";  ///< which storage the path of their disks names here
   Time booted_at = 0;
   Time clock_ahead = 0;        ///< jumps of CLOCK_BOOTTIME

@@ -40,7 +40,7 @@ void Scenario::set(int line, const std::string& name, const std::string& value) 
     *choice->second.first = found->second;
   } else if (name == "node-memory") {
     settings.memory_kib = std::stoull(value) * 1024;
-  } else if (name == "handoff" || name == "migration_speed") {
+  } else if (name == "handoff" || name == "migration_speed" || name == "on_incompatible") {
     sim_.parameters[name] = value;
   } else {
     wrong(line, "there is nothing '" + name + "' to set");
@@ -209,6 +209,7 @@ void Scenario::do_cluster(const Statement& s) {
   sim_.cluster.update();
 }
 
+void Scenario::do_other_cpu(const Statement& s) { node_at(s, 1).cpu = node_at(s, 1).name; }
 void Scenario::do_other_disk(const Statement& s) { node_at(s, 1).disk_of_guests = node_at(s, 1).name; }
 
 void Scenario::do_disk(const Statement& s) { node_at(s, 1).disk.full = s.words[0] == "fill-disk"; }

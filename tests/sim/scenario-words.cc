@@ -12,7 +12,7 @@
 //   kill-daemon|kill-daemon-written|kill-daemon-unsent|restart-daemon|freeze-daemon|thaw-daemon NODE
 //   kill-libvirtd|restart-libvirtd|hang-libvirtd|thaw-libvirtd NODE       lose-finish NODE (its answer to NODE)
 //   fence NODE     stop-cluster|leave-cluster|join-cluster NODE  fill-disk|free-disk NODE
-//   other-disk NODE (the guests' disk has its path there, but is another)
+//   other-disk NODE (the guests' disk has its path there, but is another)    other-cpu NODE (no running guest fits there)
 //   jump-clock NODE S (CLOCK_BOOTTIME: the node slept)   jump-wall-clock NODE S|-S (it was set)
 //   lose|repeat|late KIND FROM TO [S] [xN]               set NAME VALUE
 //   farewell NODE  drain NODE S   forget NODE OTHER
@@ -73,7 +73,7 @@ const std::map<std::string, Scenario::Word>& Scenario::verbs() {
       {"thaw-libvirtd", &S::do_libvirtd}, {"lose-finish", &S::do_libvirtd}, {"kill-guest", &S::do_guest},
       {"sick-guest", &S::do_guest}, {"deaf-guest", &S::do_guest}, {"fence", &S::do_fence},
       {"stop-cluster", &S::do_cluster}, {"leave-cluster", &S::do_cluster}, {"join-cluster", &S::do_cluster}, {"fill-disk", &S::do_disk},
-      {"free-disk", &S::do_disk}, {"other-disk", &S::do_other_disk}, {"jump-clock", &S::do_clock}, {"jump-wall-clock", &S::do_clock},
+      {"free-disk", &S::do_disk}, {"other-disk", &S::do_other_disk}, {"other-cpu", &S::do_other_cpu}, {"jump-clock", &S::do_clock}, {"jump-wall-clock", &S::do_clock},
       {"lose", &S::do_message}, {"repeat", &S::do_message}, {"late", &S::do_message}, {"farewell", &S::do_leave},
       {"drain", &S::do_leave}, {"forget", &S::do_forget}, {"set", &S::do_set}, {"require", &S::do_require}};
   return all;

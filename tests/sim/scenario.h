@@ -81,6 +81,7 @@ class Scenario {
   void do_fence(const Statement& s);
   void do_cluster(const Statement& s);
   void do_disk(const Statement& s);
+  void do_other_cpu(const Statement& s);
   void do_other_disk(const Statement& s);
   void do_clock(const Statement& s);
   void do_message(const Statement& s);

@@ -206,6 +206,8 @@ Result<engine::Policy> Simulation::policy_of(const std::map<std::string, std::st
   policy.unfenced_membership = settings.unfenced_membership;
   const auto handoff = given.find("handoff");
   if (handoff != given.end() && handoff->second == "off") policy.handoff = engine::Policy::Handoff::off;
+  const auto incompatible = given.find("on_incompatible");
+  policy.restart_if_incompatible = incompatible != given.end() && incompatible->second == "restart";
   if (const auto speed = given.find("migration_speed"); speed != given.end()) {
     policy.way_to = [mib = std::stoull(speed->second)](const std::string&, const NodeName& to) {
       engine::MigrateOrder order;

@@ -38,7 +38,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   Callback<MigrationEnd> migration;
   bool hold_departures = false;  ///< the hypervisor is asked what leaves, and does not answer yet
   std::vector<Callback<Result<Departure>>> departures;
-  std::vector<std::pair<Departure, Callback<Result<std::string>>>> checks;
+  std::vector<std::pair<Departure, Callback<Fitness>>> checks;
   std::vector<std::pair<Definition, Callback<Outcome>>> resources;
   std::map<std::string, Utilization> utilization;
   std::vector<std::pair<std::string, Callback<Result<SavedDefinition>>>> saves;
@@ -90,7 +90,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void departure(const DomainUuid&, const MigrateOrder&, Callback<Result<Departure>> done) override {
     hold_departures ? departures.push_back(std::move(done)) : done(Departure{"<domain/>", {}});
   }
-  void check(const Departure& departure, Callback<Result<std::string>> done) override { checks.emplace_back(departure, std::move(done)); }
+  void check(const Departure& departure, Callback<Fitness> done) override { checks.emplace_back(departure, std::move(done)); }
   void start_resources(const Definition& definition, Callback<Outcome> done) override { resources.emplace_back(definition, std::move(done)); }
   void save_memory(const DomainUuid&, const MemoryImage& to, Callback<Outcome> done) override { memory_saves.emplace_back(to, std::move(done)); }
   void discard_memory(const DomainUuid&, const std::string& directory) override { memory_discarded.push_back(directory); }

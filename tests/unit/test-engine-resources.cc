@@ -108,7 +108,7 @@ TEST_CASE("engine-resources: a destination starts them before it says that it is
   REQUIRE(stage.checks.size() == 1);
   CHECK(stage.checks[0].first.may_start_resources);
   CHECK(stage.resources.empty());
-  stage.checks[0].second(std::string("a doubt"));
+  stage.checks[0].second({"", false, "a doubt"});
   REQUIRE(stage.resources.size() == 1);
   CHECK(answer(stage) == nullptr);
   SUBCASE("well") {
@@ -131,20 +131,21 @@ TEST_CASE("engine-resources: nothing is started for who only asks, for what can'
   SUBCASE("only asked") {
     stage.hears(question(true, true));
     REQUIRE(stage.checks.size() == 1);
-    stage.checks[0].second(std::string());
+    stage.checks[0].second({});
     CHECK(answer(stage)->ready);
   }
   SUBCASE("can't come") {
     stage.hears(question(true, false));
     REQUIRE(stage.checks.size() == 1);
-    stage.checks[0].second(Error{"another CPU"});
+    stage.checks[0].second({"another CPU", true, ""});
     CHECK_FALSE(answer(stage)->ready);
+    CHECK(answer(stage)->incompatible);
   }
   SUBCASE("unasked") {
     stage.hears(question(false, false));
     REQUIRE(stage.checks.size() == 1);
     CHECK_FALSE(stage.checks[0].first.may_start_resources);
-    stage.checks[0].second(std::string());
+    stage.checks[0].second({});
     CHECK(answer(stage)->ready);
   }
   CHECK(stage.resources.empty());

@@ -31,7 +31,7 @@ std::vector<PeerMessage> one_of_each() {
           Refusal{domain, "no memory"},
           Note{domain, "vm1", {1}, "vm1", "<domain/>"},
           AskReady{5, domain, "vm1", 1048576, "<domain/>", true, {{"disk:/srv/vm1", "file\nnfs"}, {"cpu", "<cpu/>"}}, true},
-          Ready{5, true, ""},
+          Ready{5, false, "its CPU", true},
           Farewell{{"beta", "gamma"}},
           Carry{domain, attempt, "0123456789abcdef0123456789abcdef", "/run/migrationd.streams", CarriedStream::disks},
           Carried{"no claim"},
@@ -107,7 +107,7 @@ TEST_CASE("peer-codec: a flipped bit never breaks the decoder") {
 
 TEST_CASE("peer-codec: each field is needed, and of its own type; one that an older daemon does not send may be missing") {
   using Json = nlohmann::json;
-  const std::set<std::string> came_later{"ask_ready.only_asked", "ask_ready.host", "ask_ready.start_resources", "note.resource", "note.definition", "farewell.at_work", "claim.resource",
+  const std::set<std::string> came_later{"ask_ready.only_asked", "ask_ready.host", "ask_ready.start_resources", "ready.incompatible", "note.resource", "note.definition", "farewell.at_work", "claim.resource",
                                           "claim.parameters", "claim.time_left_ms"};
   for (const auto& message : one_of_each()) {
     const Json good = Json::parse(encode(message));
