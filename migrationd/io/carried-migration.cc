@@ -34,7 +34,7 @@ class Departing : public CarriedMigration, public std::enable_shared_from_this<D
     if (auto made = place_.make(ticket_.migration, 0711); !made) return made;
     for (const CarriedStream stream : {CarriedStream::libvirt, CarriedStream::memory, CarriedStream::disks}) {
       // Root connects in any case: a process of root's needs no permission.
-      const Owner owner = stream == CarriedStream::libvirt ? Owner{} : Owner{process.st_uid, process.st_gid};
+      const Owner owner = stream == CarriedStream::libvirt ? Owner{0, 0} : Owner{process.st_uid, process.st_gid};
       auto socket = listen_at(place_.socket(ticket_.migration, stream), owner);
       if (!socket.ok()) return Error{socket.error()};
       acceptors_.push_back(std::make_shared<stream_protocol::acceptor>(loop_, stream_protocol(), socket.value().release()));

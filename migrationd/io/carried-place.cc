@@ -52,19 +52,19 @@ std::optional<Owner> owner_of_label(const std::string& label) {
   const std::size_t colon = label.find(':');
   if (colon == std::string::npos) return std::nullopt;
   const std::string user = label.substr(0, colon), group = label.substr(colon + 1);
-  Owner owner;
+  Owner owner{};
   if (user.starts_with('+')) {
-    if (!number(std::string_view(user).substr(1), owner.uid)) return std::nullopt;
+    if (!number(std::string_view(user).substr(1), owner.user)) return std::nullopt;
   } else if (const passwd* entry = ::getpwnam(user.c_str())) {
-    owner.uid = entry->pw_uid;
-  } else if (!number(user, owner.uid)) {
+    owner.user = entry->pw_uid;
+  } else if (!number(user, owner.user)) {
     return std::nullopt;
   }
   if (group.starts_with('+')) {
-    if (!number(std::string_view(group).substr(1), owner.gid)) return std::nullopt;
+    if (!number(std::string_view(group).substr(1), owner.group)) return std::nullopt;
   } else if (const ::group* entry = ::getgrnam(group.c_str())) {
-    owner.gid = entry->gr_gid;
-  } else if (!number(group, owner.gid)) {
+    owner.group = entry->gr_gid;
+  } else if (!number(group, owner.group)) {
     return std::nullopt;
   }
   return owner;
@@ -133,8 +133,8 @@ Outcome CarriedPlace::make(const std::string& migration, mode_t mode) const {
 Outcome CarriedPlace::give(const std::string& migration, Owner owner) const {
   const std::string path = directory(migration);
   const Fd opened(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!opened || ::fchmod(opened.get(), 0700) != 0 || ::fchown(opened.get(), owner.uid, owner.gid) != 0)
-    return Error{"the directory " + path + " can't be given to user " + std::to_string(owner.uid) + ": " + errno_text(errno)};
+  if (!opened || ::fchmod(opened.get(), 0700) != 0 || ::fchown(opened.get(), owner.user, owner.group) != 0)
+    return Error{"the directory " + path + " can't be given to user " + std::to_string(owner.user) + ": " + errno_text(errno)};
   return Done{};
 }
 
@@ -154,7 +154,7 @@ Result<Fd> listen_at(const std::string& path, Owner owner) {
   const auto* raw = reinterpret_cast<const sockaddr*>(&address.value());
   // Nobody else connects between the two: before listen() nobody can.
   if (!socket || ::bind(socket.get(), raw, sizeof(sockaddr_un)) != 0 || ::chmod(path.c_str(), 0600) != 0 ||
-      ::chown(path.c_str(), owner.uid, owner.gid) != 0 || ::listen(socket.get(), backlog) != 0)
+      ::chown(path.c_str(), owner.user, owner.group) != 0 || ::listen(socket.get(), backlog) != 0)
     return Error{"can't listen on " + path + ": " + errno_text(errno)};
   return socket;
 }

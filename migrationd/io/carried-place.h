@@ -19,14 +19,10 @@
 
 #include "migrationd/base/result.h"
 #include "migrationd/io/fd.h"
+#include "migrationd/io/file.h"
 #include "migrationd/wire/peer-message.h"
 
 namespace migrationd::io {
-
-struct Owner {
-  uid_t uid = 0;
-  gid_t gid = 0;
-};
 
 /// Whose the emulators are: the DAC label of the domain's own XML if it has one, else the base label of libvirt's capabilities.
 /// Error: neither says it in numbers or in names that this node knows.

@@ -264,13 +264,13 @@ TEST_CASE("arrival guard: the directory is the emulator's until it listens, and 
 }
 
 TEST_CASE("carried place: whose the emulator is, and where libvirt listens") {
-  CHECK(io::emulator_owner("<domain/>", own_capabilities()).value().uid == ::geteuid());
+  CHECK(io::emulator_owner("<domain/>", own_capabilities()).value().user == ::geteuid());
   const auto labelled = io::emulator_owner("<domain><seclabel model='selinux'><label>x:y</label></seclabel><seclabel type='static' model='dac'><label>+12:+34</label></seclabel></domain>", "");
   REQUIRE(labelled.ok());
-  CHECK(labelled.value().uid == 12);
-  CHECK(labelled.value().gid == 34);
-  CHECK(io::owner_of_label("root:root")->uid == 0);
-  CHECK(io::owner_of_label("0:0")->gid == 0);
+  CHECK(labelled.value().user == 12);
+  CHECK(labelled.value().group == 34);
+  CHECK(io::owner_of_label("root:root")->user == 0);
+  CHECK(io::owner_of_label("0:0")->group == 0);
   for (const char* label : {"", "root", "nobody-knows-him:root", "+1x:+2", "+:+", "+99999999999:+1"}) CHECK(!io::owner_of_label(label));
   CHECK(!io::emulator_owner("<domain/>", "").ok());
   CHECK(!io::emulator_owner("not xml", "<capabilities/>").ok());
