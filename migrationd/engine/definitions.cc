@@ -58,7 +58,8 @@ void Engine::save_configs() {
 /// Where it goes, and whether at all, is the word of the cluster's configuration as this node knows it, never of the sender.
 void Engine::take_definition(const NodeName& from, const wire::Note& note) {
   const DomainRunner* known = find(note.domain);
-  if (known != nullptr && known->state().phase != Phase::gone) return;  // ours is the newer one
+  const bool older = known != nullptr && (known->state().phase != Phase::gone || note.epoch < known->state().epoch);
+  if (older) return;  // ours, or that of who had it since, is the newer one
   const auto refuse = [this, from, name = note.name](const std::string& why) {
     world_.log.write(Log::Level::warning, name, "its definition, which " + from + " sent, is not taken: " + why);
   };

@@ -275,7 +275,7 @@ void LibvirtHypervisor::take_definition(const DomainUuid& uuid, const std::strin
                                         engine::Callback<Result<engine::SavedDefinition>> done) {
   calls_.run<engine::SavedDefinition>(
       uuid.str() + "/definition", "write the definition of domain " + uuid.str(), config_.call_limit,
-      [uuid, file, xml] { return write_definition(file, uuid, xml); }, alive<Result<engine::SavedDefinition>>(std::move(done)));
+      [uuid, file, xml] { return io::take_definition(file, uuid, xml); }, alive<Result<engine::SavedDefinition>>(std::move(done)));
 }
 
 void LibvirtHypervisor::progress(const DomainUuid& uuid, engine::Callback<Result<std::optional<JobProgress>>> done) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The table of all parameters: first those of every resource, then what moves a domain, then what this
-// agent adds, and at the end those of ocf:heartbeat:VirtualDomain and ocf:heartbeat:Xen that are known by
-// name but not implemented yet.
+// The table of all parameters: first those of every resource, then what moves a domain, then what this agent adds and what is
+// done beside the domain, and at the end those of ours and of ocf:heartbeat:Xen that are known by name but not implemented yet.
 #include "migrationd/resource/table.h"
 
 #include <array>
@@ -177,8 +176,8 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "Write the running definition to the file on all nodes",
      .long_text = "As save_config_on_stop, and the other nodes write it to their files, too. It goes over the daemons' own connection; "
                   "csync2 is not needed. A node takes it only under Pacemaker, for a resource with this parameter in the cluster's "
-                  "configuration, for the file that config names there, and for the same domain. A node that is away gets it when it "
-                  "is back."},
+                  "configuration, for the file that config names there, and for the same domain; one with another emulator or kernel, QEMU arguments, or "
+                  "devices of the host is left to be copied by hand. A node that is away gets it when it is back."},
 
     {.name = "postcopy", .type = Type::boolean, .preset = "no", .comes_with = "the engine for busy guests",
      .short_text = "Consent to post-copy migration",

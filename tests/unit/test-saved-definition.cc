@@ -110,6 +110,32 @@ TEST_CASE("saved-definition: nothing is written that is not surely the same doma
   CHECK(files_in(scratch) == 1);
 }
 
+TEST_CASE("saved-definition: what another node sent has this node run and read nothing that its own file does not") {
+  Scratch scratch;
+  const auto with = [](const std::string& devices, const std::string& more = "") {
+    return "<domain type='test' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>vm1</name><uuid>" + uuid.str() +
+           "</uuid><memory>1024</memory>" + more + "<devices>" + devices + "</devices></domain>";
+  };
+  const std::string arguments = "<qemu:commandline><qemu:arg value='-foo'/></qemu:commandline>";
+  const std::string disk = "<disk type='file'><source file='/srv/new.qcow2'/><target dev='vdb'/></disk>";
+  write_file(scratch / "vm1.xml", with("", arguments));
+  const auto take = [&](const std::string& xml) { return io::take_definition(scratch / "vm1.xml", uuid, xml); };
+  for (const std::string& xml :
+       {with("", arguments + arguments), with(""), with("", arguments + "<seclabel type='none'/>"), with("<emulator>/tmp/mine</emulator>", arguments),
+        with("<emulator>/usr/bin/qemu-system-../../../tmp/mine</emulator>", arguments), with("", arguments + "<os><type>hvm</type><kernel>/etc/shadow</kernel></os>"),
+        with("<hostdev mode='subsystem' type='pci'/>", arguments), with("<filesystem type='mount'><source dir='/'/></filesystem>", arguments),
+        with("<interface type='hostdev'/>", arguments)}) {
+    CAPTURE(xml);
+    const auto taken = take(xml);
+    REQUIRE_FALSE(taken.ok());
+    CHECK(taken.error().find("copy it by hand") != std::string::npos);
+    CHECK(tests::file_content(scratch / "vm1.xml") == with("", arguments));
+  }
+  const auto taken = take(with("<emulator>/usr/bin/qemu-system-x86_64</emulator>" + disk, arguments));
+  REQUIRE_MESSAGE(taken.ok(), taken.error());
+  CHECK(taken.value().written);
+}
+
 TEST_CASE("saved-definition: libvirt's definition of what runs, and nothing when it does not run") {
   tests::LibvirtNode node;
   const std::string file = node.scratch / "vm1.xml";
@@ -211,6 +237,14 @@ TEST_CASE("saved-definition: taken from another node only by the word of this no
   SUBCASE("there is no such resource") {
     Node node(handoff::Phase::gone, sync_too);
     node.hears(note);
+    CHECK(node.taken_definitions.empty());
+  }
+  SUBCASE("another had it since") {
+    Node node(handoff::Phase::gone, sync_too);
+    node.configured["vm1"] = {{"config", "/srv/here.xml"}, {"sync_config_on_stop", "true"}};
+    wire::Note late = note;
+    late.epoch = {6};
+    node.hears(late);
     CHECK(node.taken_definitions.empty());
   }
   SUBCASE("it is held here, so ours is the newer one") {
