@@ -2,9 +2,6 @@
 // Gets an action done by the daemon, or directly.
 #include "agent/answer.h"
 
-#include <poll.h>
-#include <signal.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,10 +26,6 @@ using Trouble = IpcClient::Trouble;
 /// What a daemon that died or is being upgraded needs to be back, with systemd's own delay.
 constexpr Milliseconds restart_time{5000};
 constexpr Milliseconds look_again{100};
-
-Milliseconds time_until(Deadline deadline) {
-  return std::max(Milliseconds(0), std::chrono::duration_cast<Milliseconds>(deadline - std::chrono::steady_clock::now()));
-}
 
 IpcClient::Or<wire::LocalReply> ask_daemon(wire::LocalRequest& request, Deadline deadline) {
   auto client = IpcClient::connect(deadline);
@@ -80,19 +73,9 @@ Answer run_direct(const Installation& installation, const std::string& why, cons
     exec_direct(installation, action);
     ::_exit(127);
   }
-  pollfd ended{static_cast<int>(::syscall(SYS_pidfd_open, child, 0)), POLLIN, 0};
-  bool in_time = true;
-  while (in_time && ended.fd >= 0) {
-    const int ready = ::poll(&ended, 1, static_cast<int>(std::min<long long>(time_until(deadline).count(), 3'600'000)));
-    if (ready > 0) break;
-    if (ready == 0) in_time = false;
-  }
-  if (ended.fd >= 0) ::close(ended.fd);
-  if (!in_time) ::kill(child, SIGKILL);
   int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (!in_time) return {wire::OcfCode::error, "migrationd isn't running on this node, and doing it without took too long"};
+  if (!ended_by(deadline, child, status))
+    return {wire::OcfCode::error, "migrationd isn't running on this node, and doing it without took too long"};
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return no_direct(installation, why, ENOENT);
   if (WIFEXITED(status) && WEXITSTATUS(status) <= static_cast<int>(wire::OcfCode::not_running))
     return {static_cast<wire::OcfCode>(WEXITSTATUS(status)), {}};

@@ -2,9 +2,9 @@
 // Gets an action done: by the daemon, or, where that is safe without it, by `migrationd --direct`.
 #pragma once
 
-#include <chrono>
 #include <string>
 
+#include "agent/child.h"
 #include "migrationd/wire/local-message.h"
 
 namespace migrationd::agent {
@@ -20,11 +20,10 @@ struct Answer {
   std::string reason;  ///< empty: no reason is known, or --direct has given it already
 };
 
-using Deadline = std::chrono::steady_clock::time_point;
-
-/// The daemon's answer, by `deadline`, which the daemon is told but by init scripts: their callers set none. Without a daemon monitor, status and stop are done by `migrationd --direct` (in place
-/// of this process when `replace`, which then doesn't return), validate-all always; anything else is an error, because
-/// nobody can prove the domain absent elsewhere. Doubt is never "not running".
+/// The daemon's answer, by `deadline`, which the daemon is told but by init scripts: their callers set none. Without a
+/// daemon monitor, status and stop are done by `migrationd --direct` (in place of this process when `replace`, which then
+/// doesn't return), validate-all always; anything else is an error, because nobody can prove the domain absent elsewhere.
+/// Doubt is never "not running".
 Answer get_answer(const Installation& installation, wire::LocalRequest request, Deadline deadline, bool replace);
 
 }  // namespace migrationd::agent

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,17 +21,12 @@ namespace {
 /// The end of what a program says is kept; the reason of its failure stands there.
 constexpr std::size_t kept = 512;
 
-int milliseconds_until(Deadline deadline) {
-  const auto left = std::chrono::duration_cast<Milliseconds>(deadline - std::chrono::steady_clock::now());
-  return static_cast<int>(std::clamp<long long>(left.count(), 0, 3'600'000));
-}
-
 /// What is said on `fd`, until it is closed; false: not by `deadline`.
 bool read_all(int fd, Deadline deadline, std::string& said) {
   char buffer[1024];
   while (true) {
     pollfd ready{fd, POLLIN, 0};
-    const int polled = ::poll(&ready, 1, milliseconds_until(deadline));
+    const int polled = ::poll(&ready, 1, poll_time(deadline));
     if (polled < 0 && errno == EINTR) continue;
     if (polled <= 0) return false;
     const ssize_t count = ::read(fd, buffer, sizeof buffer);
@@ -40,17 +34,6 @@ bool read_all(int fd, Deadline deadline, std::string& said) {
     if (count <= 0) return true;
     said.append(buffer, static_cast<std::size_t>(count));
     if (said.size() > 2 * kept) said.erase(0, said.size() - kept);
-  }
-}
-
-/// Waits for its end; false: not by `deadline`.
-bool wait_for(pid_t child, Deadline deadline, int& status) {
-  while (true) {
-    const pid_t ended = ::waitpid(child, &status, WNOHANG);
-    if (ended == child) return true;
-    if (ended < 0 && errno != EINTR) return false;
-    if (milliseconds_until(deadline) == 0) return false;
-    ::poll(nullptr, 0, 5);
   }
 }
 
@@ -71,12 +54,8 @@ std::string run(const std::string& program, Deadline deadline) {
   int status = 0;
   bool in_time = true;
   if (error == 0) {
-    in_time = read_all(ends[0], deadline, said) && wait_for(child, deadline, status);
-    if (!in_time) {
-      ::kill(child, SIGKILL);
-      while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-      }
-    }
+    const bool closed = read_all(ends[0], deadline, said);
+    in_time = ended_by(deadline, child, status) && closed;
   }
   ::close(ends[0]);
   while (!said.empty() && std::strchr(" \t\r\n", said.back()) != nullptr) said.pop_back();

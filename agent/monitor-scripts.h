@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "agent/answer.h"
+#include "agent/child.h"
 
 namespace migrationd::agent {
 
