@@ -20,27 +20,30 @@ std::string this_node() {
   return uname(&names) == 0 ? names.nodename : "";
 }
 
-FromDaemon ask_daemon(const std::string& resource, const migrationd::NodeName& node) {
+FromDaemon meet_daemon(const migrationd::NodeName& node) {
   FromDaemon from;
   auto daemon = Daemon::connect();
   if (!daemon) {
     from.trouble = daemon.error();
     return from;
   }
-  from.daemon.emplace(std::move(daemon.value()));
-  if (const auto body = from.daemon->ask("ctl-status"); body)
+  if (const auto body = daemon.value().ask("ctl-status"); body)
     if (const auto status = read_status(body.value()); status) {
       from.node = status.value().node;
       from.cluster = status.value().cluster;
     }
-  if (!node.empty() && node != from.node) {
-    from.trouble = "only the daemon on " + node + " knows what was decided there lately";
-    return from;
-  }
+  if (!node.empty() && node != from.node) from.trouble = "only the daemon on " + node + " knows what was decided there lately";
+  else from.daemon.emplace(std::move(daemon.value()));
+  return from;
+}
+
+void ask_about(const std::string& resource, FromDaemon& from) {
+  from.body.clear();
+  if (!from.daemon) return;
+  from.trouble.clear();
   auto body = from.daemon->ask("ctl-explain", resource);
   if (body) from.body = std::move(body.value());
   else from.trouble = body.error();
-  return from;
 }
 
 std::string dump(const nlohmann::ordered_json& json) {

@@ -20,17 +20,21 @@ std::string temporary_directory();
 /// As `uname -n` has it.
 std::string this_node();
 
-/// What the daemon of this node said of a resource, or why it said nothing.
+/// The daemon of this node, and what it said of the resource that it was asked about last.
 struct FromDaemon {
-  std::optional<Daemon> daemon;
+  std::optional<Daemon> daemon;  ///< nothing: it can't be asked about the node that is wanted
   std::string node;
   std::string cluster;  ///< the cluster manager's name; empty: not known
   std::string body;     ///< JSON; empty: nothing
-  std::string trouble;
+  std::string trouble;  ///< why there is no daemon, or no body
 };
 
-/// `node`: whose decisions are wanted; empty: this node's. Only its own daemon knows them.
-FromDaemon ask_daemon(const std::string& resource, const migrationd::NodeName& node);
+/// Connects to the daemon and asks who it is. `node`: whose decisions are wanted; empty: this node's. Only its own daemon
+/// knows them.
+FromDaemon meet_daemon(const migrationd::NodeName& node);
+
+/// Asks the daemon that was met about a resource; `body` or `trouble` is its answer.
+void ask_about(const std::string& resource, FromDaemon& from);
 
 /// The scheduler's answer with the stop's own conditions here, and the destination's word.
 migrationd::Result<migrationd::intent::Decision> with_daemons(migrationd::Result<migrationd::intent::Decision> planned, FromDaemon& from,

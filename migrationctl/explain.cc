@@ -72,7 +72,8 @@ int run_offline(const Options& options) {
 
 int run(Options options) {
   if (!options.cib.empty()) return run_offline(options);
-  FromDaemon from = ask_daemon(options.resource, options.node);
+  FromDaemon from = meet_daemon(options.node);
+  ask_about(options.resource, from);
   if (options.node.empty()) options.node = from.node.empty() ? this_node() : from.node;
   Domain domain;
   if (!from.body.empty()) {

@@ -36,24 +36,18 @@ const char* how(const StandbyMove& move) {
 }
 
 std::string table(const std::vector<StandbyMove>& moves) {
-  std::vector<std::vector<std::string>> rows = {{"RESOURCE", "HOW", "TO", "WHY"}};
+  Table rows = {{"RESOURCE", "HOW", "TO", "WHY"}};
   for (const StandbyMove& move : moves)
     rows.push_back({harmless(move.resource), how(move), move.decision.to.empty() ? "-" : harmless(move.decision.to), harmless(move.decision.reason)});
-  std::vector<std::size_t> widths(rows.front().size() - 1, 0);
-  for (const auto& row : rows)
-    for (std::size_t i = 0; i < widths.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  std::string text;
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < widths.size(); ++i) text += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
-    text += row.back() + "\n";
-  }
-  return text;
+  return table_text(rows, 0);
 }
 
 /// On the node itself its daemon knows more than the scheduler, and asks the destinations.
 void ask_daemons(const Options& options, std::vector<StandbyMove>& moves) {
+  if (moves.empty()) return;
+  FromDaemon from = meet_daemon(options.node);
   for (StandbyMove& move : moves) {
-    FromDaemon from = ask_daemon(move.resource, options.node);
+    ask_about(move.resource, from);
     Domain domain;
     if (!from.body.empty())
       if (auto read = read_domain(from.body); read) domain = std::move(read.value());

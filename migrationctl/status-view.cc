@@ -112,26 +112,6 @@ std::string cut(const std::string& text, std::size_t width) {
   return text.substr(0, end) + ">";
 }
 
-using Table = std::vector<std::vector<std::string>>;
-
-std::string table_text(const Table& table, std::size_t width) {
-  std::vector<std::size_t> columns;
-  for (const auto& row : table) {
-    columns.resize(std::max(columns.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) columns[i] = std::max(columns[i], width_of(row[i]));
-  }
-  std::string text;
-  for (const auto& row : table) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      line += (i == 0 ? "" : between) + row[i];
-      if (i + 1 < row.size()) line.append(columns[i] - width_of(row[i]), ' ');
-    }
-    text += cut(line, width) + "\n";
-  }
-  return text;
-}
-
 std::string or_dash(const std::string& text) { return text.empty() ? "-" : harmless(text); }
 
 /// The word of the manual, `place`, and what the hypervisor adds.
@@ -207,6 +187,24 @@ std::string in_short(const Peer& peer) {
 }
 
 }  // namespace
+
+std::string table_text(const Table& table, std::size_t width) {
+  std::vector<std::size_t> columns;
+  for (const auto& row : table) {
+    columns.resize(std::max(columns.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) columns[i] = std::max(columns[i], width_of(row[i]));
+  }
+  std::string text;
+  for (const auto& row : table) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += (i == 0 ? "" : between) + row[i];
+      if (i + 1 < row.size()) line.append(columns[i] - width_of(row[i]), ' ');
+    }
+    text += cut(line, width) + "\n";
+  }
+  return text;
+}
 
 Result<Status> read_status(const std::string& json) { return read(json, status_of); }
 

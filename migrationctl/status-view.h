@@ -75,6 +75,12 @@ Result<std::vector<std::string>> read_forgotten(const std::string& json);
 /// What a destination answered to "would you take it": ready, or the reason why not as the outcome's error.
 Result<migrationd::Outcome> read_ready(const std::string& json);
 
+/// Rows of cells, which may be in UTF-8.
+using Table = std::vector<std::vector<std::string>>;
+
+/// A line for each row, its cells in columns. `width`: longer lines are cut to so many columns; 0: never.
+std::string table_text(const Table& table, std::size_t width);
+
 /// Tables of domains, migrations and links, warnings first. `width`: longer lines are cut to so many columns; 0: never.
 std::string status_text(const Status& status, std::size_t width);
 /// What became different, one line each; without `before` the whole state in that form. An offer's time that passes

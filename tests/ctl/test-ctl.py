@@ -48,6 +48,15 @@ def ctl(*arguments, user=None, answer="", env=None):
 
 
 class Case(unittest.TestCase):
+    def live(self, cib):
+        """An environment in which the cluster's CIB is that file."""
+        tools = tempfile.TemporaryDirectory()
+        self.addCleanup(tools.cleanup)
+        cibadmin = pathlib.Path(tools.name, "cibadmin")
+        cibadmin.write_text(f"#!/bin/sh\nexec cat '{cib}'\n")
+        cibadmin.chmod(0o755)
+        return {**os.environ, "PATH": f"{tools.name}:{os.environ['PATH']}"}
+
     def complains(self, result, *parts, code=1):
         self.assertEqual((result.returncode, result.stdout), (code, ""))
         for part in parts:
@@ -149,38 +158,34 @@ class Words(Case):
         cib = pathlib.Path(__file__).resolve().parent.parent / "unit/data/intent/move.xml"
         here = status().replace('"alpha"', '"n1"')
         asked = ["ctl-status ", "ctl-explain vm", "ctl-ready vm1 node=n2"]
-        with tempfile.TemporaryDirectory() as tools:
-            cibadmin = pathlib.Path(tools, "cibadmin")
-            cibadmin.write_text(f"#!/bin/sh\nexec cat '{cib}'\n")
-            cibadmin.chmod(0o755)
-            live = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+        live = self.live(cib)
 
-            def explain(*answers, node=(), asked=asked):
-                with Daemon(*answers) as daemon:
-                    result = ctl("explain", "vm", "--json", *node, env=live)
-                    self.assertEqual(result.returncode, 0, result.stderr)
-                    self.assertEqual(daemon.requests(), asked)
-                    answer = json.loads(result.stdout)
-                    self.assertEqual(list(answer), ["intent", "to", "reason", "domain"])  # as in migrationctl(8)
-                    return answer["intent"], answer["to"], answer["reason"]
+        def explain(*answers, node=(), asked=asked):
+            with Daemon(*answers) as daemon:
+                result = ctl("explain", "vm", "--json", *node, env=live)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertEqual(daemon.requests(), asked)
+                answer = json.loads(result.stdout)
+                self.assertEqual(list(answer), ["intent", "to", "reason", "domain"])  # as in migrationctl(8)
+                return answer["intent"], answer["to"], answer["reason"]
 
-            vm = json.dumps(domain(resource="vm", real_stop=None))
-            intent, to, reason = explain(here, vm, '{"ready": true, "why": null}')
-            self.assertEqual((intent, to), ("offer", "n2"))
-            self.assertTrue(reason.endswith(", and its daemon says that it is ready"), reason)
-            intent, to, reason = explain(here, vm, '{"ready": false, "why": "n2 can\'t take it: no memory"}')
-            self.assertEqual((intent, to), ("stop", None))
-            self.assertTrue(reason.endswith("n2 is not ready: n2 can't take it: no memory"), reason)
-            intent, to, reason = explain(here, vm, "1:it is being stopped")
-            self.assertEqual((intent, to), ("offer", "n2"))
-            self.assertTrue(reason.endswith("if it is ready, which was not asked: it is being stopped"), reason)
-            # What makes it a real stop here needs no destination.
-            for why in ["handoff=off", "it is paused (I/O error)"]:
-                self.assertEqual(explain(here, json.dumps(domain(resource="vm", real_stop=why)), asked=asked[:2]), ("stop", None, why))
-            # Another node's stop: its own daemon would ask.
-            intent, to, reason = explain(status(), node=["--node", "n1"], asked=asked[:1])
-            self.assertEqual((intent, to), ("offer", "n2"))
-            self.assertIn("was not asked: only the daemon on n1", reason)
+        vm = json.dumps(domain(resource="vm", real_stop=None))
+        intent, to, reason = explain(here, vm, '{"ready": true, "why": null}')
+        self.assertEqual((intent, to), ("offer", "n2"))
+        self.assertTrue(reason.endswith(", and its daemon says that it is ready"), reason)
+        intent, to, reason = explain(here, vm, '{"ready": false, "why": "n2 can\'t take it: no memory"}')
+        self.assertEqual((intent, to), ("stop", None))
+        self.assertTrue(reason.endswith("n2 is not ready: n2 can't take it: no memory"), reason)
+        intent, to, reason = explain(here, vm, "1:it is being stopped")
+        self.assertEqual((intent, to), ("offer", "n2"))
+        self.assertTrue(reason.endswith("if it is ready, which was not asked: it is being stopped"), reason)
+        # What makes it a real stop here needs no destination.
+        for why in ["handoff=off", "it is paused (I/O error)"]:
+            self.assertEqual(explain(here, json.dumps(domain(resource="vm", real_stop=why)), asked=asked[:2]), ("stop", None, why))
+        # Another node's stop: its own daemon would ask.
+        intent, to, reason = explain(status(), node=["--node", "n1"], asked=asked[:1])
+        self.assertEqual((intent, to), ("offer", "n2"))
+        self.assertIn("was not asked: only the daemon on n1", reason)
 
     def test_explain_offline_asks_no_daemon(self):
         cib = pathlib.Path(__file__).resolve().parent.parent / "unit/data/intent/move.xml"
@@ -225,17 +230,12 @@ class Plan(Case):
         self.assertEqual(json.loads(self.plan("n2", "--json", "--cib", cib)), [])
 
     def test_on_the_node_itself_the_destination_is_asked(self):
-        with tempfile.TemporaryDirectory() as tools:
-            cibadmin = pathlib.Path(tools, "cibadmin")
-            cibadmin.write_text(f"#!/bin/sh\nexec cat '{self.saved('quiet.xml')}'\n")
-            cibadmin.chmod(0o755)
-            live = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
-            vm = json.dumps(domain(resource="vm", real_stop=None))
-            with Daemon(status().replace('"alpha"', '"n1"'), vm, '{"ready": false, "why": "no memory"}') as daemon:
-                said = self.plan("n1", env=live)
-                self.assertEqual(daemon.requests(), ["ctl-status ", "ctl-explain vm", "ctl-ready vm1 node=n2"])
-            self.assertIn("vm        stopped  -   ", said)
-            self.assertIn("no memory", said)
+        vm = json.dumps(domain(resource="vm", real_stop=None))
+        with Daemon(status().replace('"alpha"', '"n1"'), vm, '{"ready": false, "why": "no memory"}') as daemon:
+            said = self.plan("n1", env=self.live(self.saved("quiet.xml")))
+            self.assertEqual(daemon.requests(), ["ctl-status ", "ctl-explain vm", "ctl-ready vm1 node=n2"])
+        self.assertIn("vm        stopped  -   ", said)
+        self.assertIn("no memory", said)
 
     def test_what_cannot_be_planned_is_said(self):
         self.complains(ctl("plan", "n9", "--cib", self.saved("quiet.xml"), env=dict(os.environ)), 'no node named "n9"', "n1, n2")
