@@ -59,6 +59,7 @@ Domain domain_of(const Json& json) {
   domain.healthy = flag_of(json, "healthy");
   domain.peer = text_of(json, "peer");
   domain.holder = text_of(json, "holder");
+  domain.moved_to = text_of(json, "moved_to");
   domain.doubt = text_of(json, "doubt");
   domain.real_stop = text_of(json, "real_stop");
   if (const auto left = json.find("offer_left_ms"); left != json.end() && !left->is_null()) {
@@ -134,11 +135,7 @@ std::string where(const Domain& domain, const std::string& node) {
   return domain.holder == node ? "-" : or_dash(domain.holder);
 }
 
-std::string percent_text(const Job& job) {
-  if (job.total_bytes == 0) return "-";
-  const std::uint64_t left = std::min(job.remaining_bytes, job.total_bytes);
-  return std::to_string(static_cast<int>(100 * (1 - static_cast<double>(left) / static_cast<double>(job.total_bytes)))) + " %";
-}
+std::string percent_text(const Job& job) { return job.total_bytes == 0 ? "-" : std::to_string(percent_of(job)) + " %"; }
 
 std::string rate_text(const Job& job) { return job.bytes_per_second == 0 ? "-" : size_text(job.bytes_per_second) + "/s"; }
 
@@ -242,6 +239,12 @@ std::string duration_text(Milliseconds time) {
   if (seconds < 60) return std::to_string(seconds) + " s";
   if (seconds < 3600) return std::to_string(seconds / 60) + " min " + std::to_string(seconds % 60) + " s";
   return std::to_string(seconds / 3600) + " h " + std::to_string(seconds / 60 % 60) + " min";
+}
+
+unsigned percent_of(const Job& job) {
+  if (job.total_bytes == 0) return 0;
+  const std::uint64_t left = std::min(job.remaining_bytes, job.total_bytes);
+  return static_cast<unsigned>(100 * (1 - static_cast<double>(left) / static_cast<double>(job.total_bytes)));
 }
 
 std::string size_text(std::uint64_t bytes) {

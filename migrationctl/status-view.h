@@ -43,6 +43,7 @@ struct Domain {
   bool healthy = false;
   std::string peer;       ///< moving, given: who gets it
   std::string holder;     ///< who held it last, as far as is known
+  std::string moved_to;   ///< who got it live when it left this node last
   std::optional<Milliseconds> offer_left;
   std::string doubt;
   std::optional<Job> job;
@@ -89,6 +90,8 @@ std::vector<std::string> changes(const std::optional<Status>& before, const Stat
 /// A domain's state and its recent decisions, the newest last.
 std::string domain_text(const Domain& domain, const std::string& node);
 
+/// How far the migration has come in this pass, 0 to 100; 0: not known yet.
+unsigned percent_of(const Job& job);
 /// "12 s", "3 min 20 s", "2 h 5 min".
 std::string duration_text(Milliseconds time);
 /// "640 KiB", "34 MiB", "12 GiB".

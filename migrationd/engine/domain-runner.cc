@@ -191,6 +191,8 @@ void DomainRunner::pump() {
 void DomainRunner::taken(handoff::Step step) {
   const bool write = step.journal != handoff::Journal::unchanged;
   record_.state = std::move(step.next);
+  if (record_.state.phase == Phase::given) moved_to_ = record_.state.peer;
+  else if (record_.state.phase != Phase::gone) moved_to_.clear();
   if (record_.state.phase != Phase::stopping) {
     ending_ = false;
     if (grace_timer_ != 0) world_.clock.cancel(grace_timer_);

@@ -53,6 +53,8 @@ class DomainRunner {
   const handoff::State& state() const { return record_.state; }
   DomainView view() const { return world_.hypervisor.look(record_.uuid); }
   const std::deque<Remark>& remarks() const { return remarks_; }
+  /// Who got it live when it left here last; empty: nobody, it is here, or this daemon did not see it.
+  const NodeName& moved_to() const { return moved_to_; }
   const Policy& policy() const { return policy_; }
   /// New facts about the resource; they reach the disk with the next step, or by keep().
   void describe(const std::string& resource, const std::map<std::string, std::string>& parameters, Policy policy);
@@ -126,6 +128,7 @@ class DomainRunner {
   World& world_;
   RunnerHost& host_;
   Record record_;
+  NodeName moved_to_;
   Policy policy_;
   std::deque<handoff::Event> mailbox_;
   std::deque<Remark> remarks_;

@@ -349,13 +349,13 @@ std::vector<DomainStatus> Engine::domains() const {
   for (const auto& [uuid, one] : runners_) {
     DomainStatus status{uuid, one->record().name, one->record().resource, one->state(), one->view(), Milliseconds{0},
                         {one->remarks().begin(), one->remarks().end()},
-                        why_real_stop(*one), one->policy().unfenced_membership};
+                        why_real_stop(*one), one->policy().unfenced_membership, one->moved_to()};
     if (status.state.phase == Phase::offered) status.offer_left = status.state.offer_ends - world_.clock.now();
     all.push_back(std::move(status));
   }
   for (const auto& [uuid, view] : world_.hypervisor.all()) {
     if (runners_.contains(uuid)) continue;
-    all.push_back({uuid, view.name, "", {}, view, Milliseconds{0}, {}, why_real_stop({}, view, policy_of({})), false});
+    all.push_back({uuid, view.name, "", {}, view, Milliseconds{0}, {}, why_real_stop({}, view, policy_of({})), false, {}});
   }
   return all;
 }

@@ -57,6 +57,7 @@ struct DomainStatus {
   /// Why a stop now would end it, or do nothing, whatever the cluster manager means by it; empty: that decides.
   std::string real_stop;
   bool unfenced_membership = false;  ///< the resource's own word, or the configuration's
+  NodeName moved_to;                 ///< who got it live when it left here last; empty: see DomainRunner::moved_to
 };
 
 struct PeerStatus {

@@ -109,3 +109,32 @@ TEST_CASE("engine runner: who took a domain of ours was seen at work then") {
   CHECK(stage.at_work == std::vector<NodeName>{"n2"});
   CHECK(runner.state().phase == Phase::given);
 }
+
+TEST_CASE("engine runner: who got it live is known until it is asked for here again") {
+  Stage stage;
+  stage.here = Here::running;
+  DomainRunner runner = stage.runner(in(Phase::held));
+  CHECK(runner.moved_to().empty());
+  runner.feed(event::Claim{"n2", {2, 1}, true, "", {7}});
+  REQUIRE(stage.migration);
+  stage.here = Here::absent;
+  stage.migration({handoff::JobEnd::migrated, ""});
+  CHECK(runner.moved_to() == "n2");
+  runner.feed(event::Acknowledged{"n2", {2, 1}});
+  CHECK(runner.state().phase == Phase::gone);
+  CHECK(runner.moved_to() == "n2");
+  runner.feed(event::Start{1});
+  CHECK(runner.state().phase == Phase::claim);
+  CHECK(runner.moved_to().empty());
+}
+
+TEST_CASE("engine runner: a stop moves nothing") {
+  Stage stage;
+  stage.here = Here::running;
+  DomainRunner runner = stage.runner(in(Phase::held));
+  runner.feed(event::Stop{1, handoff::StopMeaning::real, {}});
+  stage.here = Here::absent;
+  runner.feed(event::HereChanged{});
+  CHECK(runner.state().phase == Phase::gone);
+  CHECK(runner.moved_to().empty());
+}
