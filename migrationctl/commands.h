@@ -17,6 +17,7 @@ inline constexpr int usage = 2;
 /// Set by the chosen command's callback; run after the whole command line was accepted.
 using Chosen = std::function<int()>;
 
+void add_adopt(CLI::App& program, Chosen& chosen);
 void add_explain(CLI::App& program, Chosen& chosen);
 void add_forget(CLI::App& program, Chosen& chosen);
 void add_keygen(CLI::App& program, Chosen& chosen);

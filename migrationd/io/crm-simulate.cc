@@ -5,7 +5,6 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <filesystem>
@@ -20,6 +19,7 @@
 
 #include "migrationd/io/process.h"
 #include "migrationd/io/scheduler-graph.h"
+#include "migrationd/io/working-directory.h"
 
 namespace migrationd::io {
 
@@ -28,30 +28,6 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 constexpr std::string_view our_agent = "ocf:migrationd:VirtualDomain";
-
-/// A fresh private directory, removed with all that is in it.
-class WorkingDirectory {
- public:
-  static Result<WorkingDirectory> make(const std::string& under) {
-    std::string path = under + "/scheduler-XXXXXX";
-    if (!mkdtemp(path.data())) return Error{"cannot make a working directory in " + under + ": " + std::strerror(errno)};
-    return WorkingDirectory(std::move(path));
-  }
-  WorkingDirectory(WorkingDirectory&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  WorkingDirectory& operator=(WorkingDirectory&& other) noexcept {
-    std::swap(path_, other.path_);
-    return *this;
-  }
-  ~WorkingDirectory() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  std::string file(const char* name) const { return path_ + "/" + name; }
-
- private:
-  explicit WorkingDirectory(std::string path) : path_(std::move(path)) {}
-  std::string path_;
-};
 
 /// Also a pipe or /dev/stdin, which have no size to ask for: so at most the limit is read.
 Result<std::string> read_file(const std::string& path) {
@@ -129,6 +105,24 @@ class Inquiry {
       moves.push_back(decided(reading.value()));
     }
     co_return moves;
+  }
+
+  /// Of a CIB that is no question's.
+  boost::asio::awaitable<Result<Outlook>> outlook(const std::string& cib) {
+    if (const Outcome written = write_file(directory_.file("cib.xml"), cib); !written) co_return Error{written.error()};
+    auto summary = co_await run(simulate());
+    if (!summary) co_return Error{summary.error()};
+    const auto graph = read_file(directory_.file("graph.xml"));
+    if (!graph) co_return Error{graph.error()};
+    auto plan = read_graph(graph.value());
+    if (!plan) co_return Error{plan.error()};
+    auto input = read_file(directory_.file("input.xml"));
+    if (!input) co_return Error{input.error()};
+    Outlook seen;
+    seen.plan = std::move(plan.value());
+    seen.cib = std::move(input.value());
+    seen.summary = std::move(summary.value());
+    co_return seen;
   }
 
   /// Facts::redefined by the digests of the resource's parameters.
@@ -261,6 +255,13 @@ boost::asio::awaitable<Result<std::vector<StandbyMove>>> explain_standby(Schedul
   co_return co_await inquiry.standby();
 }
 
+boost::asio::awaitable<Result<Outlook>> look_ahead(std::string cib, SchedulerQuestion question) {
+  auto directory = WorkingDirectory::make(question.directory);
+  if (!directory) co_return Error{directory.error()};
+  Inquiry inquiry(question, std::move(directory.value()));
+  co_return co_await inquiry.outlook(cib);
+}
+
 boost::asio::awaitable<Result<intent::Judged>> judge(SchedulerQuestion question) {
   question.resource = intent::without_instance(question.resource);
   auto directory = WorkingDirectory::make(question.directory);
@@ -322,6 +323,13 @@ Result<intent::Decision> explain_stop_now(SchedulerQuestion question) { return n
 
 Result<std::vector<StandbyMove>> explain_standby_now(SchedulerQuestion question) {
   return now<std::vector<StandbyMove>>(explain_standby(std::move(question)));
+}
+
+Result<Outlook> outlook_now(const std::string& cib, const std::string& directory, Milliseconds deadline) {
+  SchedulerQuestion question;
+  question.directory = directory;
+  question.deadline = deadline;
+  return now<Outlook>(look_ahead(cib, std::move(question)));
 }
 
 void explain_stop(boost::asio::any_io_executor executor, SchedulerQuestion question, std::function<void(intent::Decision)> done) {

@@ -55,6 +55,16 @@ struct StandbyMove {
 /// their names; question.resource is not used. Nothing of the cluster is changed. Runs until it is answered.
 Result<std::vector<StandbyMove>> explain_standby_now(SchedulerQuestion question);
 
+/// What the scheduler would do now with a CIB, given as text.
+struct Outlook {
+  intent::Plan plan;
+  std::string cib;      ///< the same, after its schema was upgraded: for read_facts
+  std::string summary;  ///< crm_simulate's
+};
+
+/// Nothing of the cluster is asked or changed. `directory` and `deadline` as in SchedulerQuestion. Runs until it is answered.
+Result<Outlook> outlook_now(const std::string& cib, const std::string& directory, Milliseconds deadline);
+
 /// Judges a standing offer again. On an error nothing is judged: the offer stands until its deadline.
 void judge_offer(boost::asio::any_io_executor executor, SchedulerQuestion question,
                  std::function<void(Result<intent::Judged>)> done);

@@ -71,7 +71,7 @@ class Complaints(Case):
 
     def test_usage(self):
         for arguments in [[], ["explode"], ["forget"], ["explain"], ["status", "x"], ["watch", "--nonsense"],
-                          ["explain", "vm1", "--cib", "x"], ["plan"]]:
+                          ["explain", "vm1", "--cib", "x"], ["plan"], ["adopt"], ["adopt", "--all", "vm1"]]:
             self.assertEqual(ctl(*arguments).returncode, 2, arguments)
         for arguments in [["--help"], ["--version"], ["watch", "--help"]]:
             result = ctl(*arguments)
@@ -240,6 +240,24 @@ class Plan(Case):
     def test_what_cannot_be_planned_is_said(self):
         self.complains(ctl("plan", "n9", "--cib", self.saved("quiet.xml"), env=dict(os.environ)), 'no node named "n9"', "n1, n2")
         self.complains(ctl("plan", "n1", "--cib", "/no/such", env=dict(os.environ)), "/no/such")
+
+
+class Adopt(Case):
+    """What comes before the cluster is changed; tests/lab/test-adopt.py has the rest."""
+
+    DATA = pathlib.Path(__file__).resolve().parent.parent / "unit/data/intent"
+
+    def test_what_there_is_to_adopt(self):
+        env = self.live(self.DATA / "quiet.xml")
+        self.complains(ctl("adopt", "vm9", env=env), 'no resource, group or template "vm9"', "domains are: vm", "nothing was changed")
+        result = ctl("adopt", "--undo", "vm", env=env)
+        self.assertEqual((result.returncode, result.stdout), (0, "vm is run by ocf:heartbeat:VirtualDomain already.\nThere is nothing to do.\n"))
+
+    def test_without_a_cluster_nothing_is_touched(self):
+        self.complains(ctl("adopt", "vm1"), "can't be read", "nothing was changed")
+
+    def test_the_daemon_must_be_asked(self):
+        self.complains(ctl("adopt", "vm", "--dry-run", env=self.live(self.DATA / "quiet.xml")), "systemctl start migrationd", "nothing was changed")
 
 
 class Watch(Case):

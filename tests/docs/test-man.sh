@@ -34,7 +34,7 @@ keys_of_config() { sed -n 's/^ *{"\([a-z_]*\)", \(false\|true\),.*/\1/p' "$top/m
 keys_of_example() { sed -n 's/^#\{0,1\}\([a-z_]*\) =.*/\1/p' "$top/migrationd/migrationd.conf.example" | sort -u; }
 parameters() { sed -n 's/^ *{\.name = "\([A-Za-z0-9_]*\)".*/\1/p' "$top/migrationd/resource/table.cc"; }
 subcommands() { grep -ho 'add_subcommand( *$\|add_subcommand("[a-z]*"\|^ *"[a-z]*", "Make' "$top"/migrationctl/*.cc | grep -o '"[a-z]*"' | tr -d '"'; }
-ctl_options() { grep -ho '"--[a-z-]*"' "$top"/migrationctl/*.cc | tr -d '"' | sort -u; }
+ctl_options() { grep -ho 'add_\(option\|flag\)("--[a-z-]*"' "$top"/migrationctl/*.cc | cut -d'"' -f2 | sort -u; }
 daemon_options() { grep -o '"--[a-z-]*"' "$top/migrationd/main.cc" | tr -d '"' | sort -u; }
 
 # What the lists are read from could change its form: an empty list would pass everything.
@@ -43,6 +43,7 @@ few=
 [ "$(keys_of_example | wc -l)" -ge 15 ] || few="$few migrationd.conf.example"
 [ "$(parameters | wc -l)" -ge 35 ] || few="$few table.cc"
 [ "$(subcommands | wc -l)" -ge 5 ] || few="$few migrationctl/*.cc"
+[ "$(ctl_options | wc -l)" -ge 10 ] || few="$few options of migrationctl/*.cc"
 [ "$(daemon_options | wc -l)" -ge 4 ] || few="$few main.cc"
 verdict "the lists to compare with are read" "$few"
 

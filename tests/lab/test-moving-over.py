@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Moving over from ocf:heartbeat:VirtualDomain and back, with the README's own commands: the guest is never restarted."""
+"""Moving over from ocf:heartbeat:VirtualDomain and back by hand, with the README's own commands: the guest is never restarted."""
 
 import re
 import sys
@@ -12,17 +12,18 @@ from handoff_lab import wait_until, where
 lab = None
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 SECTION = README.split("## Moving over from ocf:heartbeat:VirtualDomain")[1].split("\n## ")[0]
+BY_HAND = SECTION.split("By hand,")[1]  # test-adopt.py has the command
 PRIMITIVE = ("crm configure primitive vm1 ocf:heartbeat:VirtualDomain params config=/etc/libvirt/lab/vm1.xml "
              "hypervisor=qemu:///system migration_transport=tcp meta allow-migrate=true op monitor interval=10 timeout=30 "
              "op start timeout=60 op stop timeout=90 op migrate_to timeout=60 op migrate_from timeout=60")
 
 
 def crm_commands():
-    return [line.split("  #")[0].strip() for line in SECTION.splitlines() if line.startswith("    ")]
+    return [line.split("  #")[0].strip() for line in BY_HAND.splitlines() if line.startswith("    ")]
 
 
 def pcs_commands():
-    paragraph = next(p for p in SECTION.split("\n\n") if p.startswith("With pcs"))
+    paragraph = next(p for p in BY_HAND.split("\n\n") if p.startswith("With pcs"))
     return [text for text in re.findall(r"`([^`]*)`", paragraph.replace("\n", " ")) if text.startswith("pcs ")]
 
 
