@@ -18,10 +18,12 @@ inline constexpr int usage = 2;
 using Chosen = std::function<int()>;
 
 void add_adopt(CLI::App& program, Chosen& chosen);
+void add_evacuate(CLI::App& program, Chosen& chosen);
 void add_explain(CLI::App& program, Chosen& chosen);
 void add_forget(CLI::App& program, Chosen& chosen);
 void add_keygen(CLI::App& program, Chosen& chosen);
 void add_plan(CLI::App& program, Chosen& chosen);
+void add_return(CLI::App& program, Chosen& chosen);
 void add_status(CLI::App& program, Chosen& chosen);
 void add_watch(CLI::App& program, Chosen& chosen);
 

@@ -17,6 +17,8 @@ int main(int argc, char** argv) {
   migrationctl::add_watch(program, chosen);
   migrationctl::add_explain(program, chosen);
   migrationctl::add_plan(program, chosen);
+  migrationctl::add_evacuate(program, chosen);
+  migrationctl::add_return(program, chosen);
   migrationctl::add_adopt(program, chosen);
   migrationctl::add_forget(program, chosen);
   migrationctl::add_keygen(program, chosen);

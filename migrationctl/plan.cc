@@ -9,7 +9,7 @@
 
 #include "migrationctl/commands.h"
 #include "migrationctl/decision.h"
-#include "migrationd/io/crm-simulate.h"
+#include "migrationctl/plan.h"
 
 namespace migrationctl {
 
@@ -35,17 +35,10 @@ const char* how(const StandbyMove& move) {
   return "?";
 }
 
-std::string table(const std::vector<StandbyMove>& moves) {
-  Table rows = {{"RESOURCE", "HOW", "TO", "WHY"}};
-  for (const StandbyMove& move : moves)
-    rows.push_back({harmless(move.resource), how(move), move.decision.to.empty() ? "-" : harmless(move.decision.to), harmless(move.decision.reason)});
-  return table_text(rows, 0);
-}
-
 /// On the node itself its daemon knows more than the scheduler, and asks the destinations.
-void ask_daemons(const Options& options, std::vector<StandbyMove>& moves) {
+void ask_daemons(const migrationd::NodeName& node, std::vector<StandbyMove>& moves) {
   if (moves.empty()) return;
-  FromDaemon from = meet_daemon(options.node);
+  FromDaemon from = meet_daemon(node);
   for (StandbyMove& move : moves) {
     ask_about(move.resource, from);
     Domain domain;
@@ -57,40 +50,53 @@ void ask_daemons(const Options& options, std::vector<StandbyMove>& moves) {
 }
 
 int run(const Options& options) {
-  migrationd::io::SchedulerQuestion question;
-  question.node = options.node;
-  question.cib_file = options.cib;
-  question.directory = temporary_directory();
-  question.deadline = migrationd::Milliseconds{120'000};
-  auto moves = migrationd::io::explain_standby_now(question);
+  const auto moves = plan_standby(options.node, options.cib);
   if (!moves) {
     std::cerr << "migrationctl: cannot plan the standby of " << harmless(options.node) << ": " << harmless(moves.error()) << '\n';
     return failed;
   }
-  if (options.cib.empty()) ask_daemons(options, moves.value());
-  const auto live = std::count_if(moves.value().begin(), moves.value().end(), [](const StandbyMove& move) {
-    return move.decision.intent == Intent::push || move.decision.intent == Intent::offer;
-  });
   if (options.json) {
     auto list = nlohmann::ordered_json::array();
-    for (const StandbyMove& move : moves.value()) {
-      nlohmann::ordered_json one;
-      one["resource"] = move.resource;
-      one.update(in_json(move.decision));
-      one["migrate_to"] = move.migrated;
-      list.push_back(std::move(one));
-    }
+    for (const StandbyMove& move : moves.value()) list.push_back(plan_json(move));
     std::cout << dump(list);
   } else if (moves.value().empty()) {
     std::cout << "No domain of ocf:migrationd:VirtualDomain is active on " << harmless(options.node) << ".\n";
   } else {
-    std::cout << table(moves.value()) << "Standby of " << harmless(options.node) << " would move " << live << " of " << moves.value().size()
-              << " live.\n";
+    std::cout << plan_text(moves.value()) << "Standby of " << harmless(options.node) << " would move "
+              << std::count_if(moves.value().begin(), moves.value().end(), goes_live) << " of " << moves.value().size() << " live.\n";
   }
   return success;
 }
 
 }  // namespace
+
+migrationd::Result<std::vector<StandbyMove>> plan_standby(const migrationd::NodeName& node, const std::string& cib_file) {
+  migrationd::io::SchedulerQuestion question;
+  question.node = node;
+  question.cib_file = cib_file;
+  question.directory = temporary_directory();
+  question.deadline = migrationd::Milliseconds{120'000};
+  auto moves = migrationd::io::explain_standby_now(question);
+  if (moves && cib_file.empty()) ask_daemons(node, moves.value());
+  return moves;
+}
+
+bool goes_live(const StandbyMove& move) { return move.decision.intent == Intent::push || move.decision.intent == Intent::offer; }
+
+std::string plan_text(const std::vector<StandbyMove>& moves) {
+  Table rows = {{"RESOURCE", "HOW", "TO", "WHY"}};
+  for (const StandbyMove& move : moves)
+    rows.push_back({harmless(move.resource), how(move), move.decision.to.empty() ? "-" : harmless(move.decision.to), harmless(move.decision.reason)});
+  return table_text(rows, 0);
+}
+
+nlohmann::ordered_json plan_json(const StandbyMove& move) {
+  nlohmann::ordered_json one;
+  one["resource"] = move.resource;
+  one.update(in_json(move.decision));
+  one["migrate_to"] = move.migrated;
+  return one;
+}
 
 void add_plan(CLI::App& program, Chosen& chosen) {
   auto options = std::make_shared<Options>();

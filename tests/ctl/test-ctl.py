@@ -66,12 +66,12 @@ class Case(unittest.TestCase):
 
 class Complaints(Case):
     def test_without_a_daemon(self):
-        for arguments in [["status"], ["status", "--json"], ["watch"], ["forget", "beta", "--yes"]]:
+        for arguments in [["status"], ["status", "--json"], ["watch"], ["forget", "beta", "--yes"], ["evacuate", "alpha"]]:
             self.complains(ctl(*arguments), "migrationctl: ", "isn't running on this node", "systemctl start migrationd")
 
     def test_usage(self):
         for arguments in [[], ["explode"], ["forget"], ["explain"], ["status", "x"], ["watch", "--nonsense"],
-                          ["explain", "vm1", "--cib", "x"], ["plan"], ["adopt"], ["adopt", "--all", "vm1"]]:
+                          ["explain", "vm1", "--cib", "x"], ["plan"], ["evacuate"], ["return"], ["adopt"], ["adopt", "--all", "vm1"]]:
             self.assertEqual(ctl(*arguments).returncode, 2, arguments)
         for arguments in [["--help"], ["--version"], ["watch", "--help"]]:
             result = ctl(*arguments)
@@ -242,6 +242,21 @@ class Plan(Case):
         self.complains(ctl("plan", "n1", "--cib", "/no/such", env=dict(os.environ)), "/no/such")
 
 
+class Evacuate(Case):
+    def test_what_is_in_the_way_is_said(self):
+        here = json.loads(status(domain(resource="vm")))
+        with Daemon(json.dumps(here)):
+            self.complains(ctl("evacuate", "beta", "--yes"), "this node is alpha", "type it there")
+        with Daemon(json.dumps({**here, "cluster": "heartbeat"})):
+            self.complains(ctl("evacuate", "alpha"), "hb_standby")
+        with Daemon(json.dumps({**here, "cluster": "pacemaker"})):
+            self.complains(ctl("evacuate", "alpha"), "alpha is not evacuated", "cibadmin")
+
+    def test_without_a_cluster_nothing_is_touched(self):
+        self.complains(ctl("return", "alpha"), "alpha does not return", "cibadmin")
+        self.complains(ctl("adopt", "vm1"), "can't be read", "nothing was changed")
+
+
 class Adopt(Case):
     """What comes before the cluster is changed; tests/lab/test-adopt.py has the rest."""
 
@@ -252,9 +267,6 @@ class Adopt(Case):
         self.complains(ctl("adopt", "vm9", env=env), 'no resource, group or template "vm9"', "domains are: vm", "nothing was changed")
         result = ctl("adopt", "--undo", "vm", env=env)
         self.assertEqual((result.returncode, result.stdout), (0, "vm is run by ocf:heartbeat:VirtualDomain already.\nThere is nothing to do.\n"))
-
-    def test_without_a_cluster_nothing_is_touched(self):
-        self.complains(ctl("adopt", "vm1"), "can't be read", "nothing was changed")
 
     def test_the_daemon_must_be_asked(self):
         self.complains(ctl("adopt", "vm", "--dry-run", env=self.live(self.DATA / "quiet.xml")), "systemctl start migrationd", "nothing was changed")
