@@ -3,6 +3,7 @@
 // command is killed; it has a process group of its own, which a terminal's Ctrl-C does not reach.
 #include "migrationctl/cluster.h"
 
+#include <csignal>
 #include <fstream>
 #include <optional>
 
@@ -30,6 +31,15 @@ constexpr int timed_out = 124;         // CRM_EX_TIMEOUT
 constexpr int missing_here = 5;        // OCF_ERR_INSTALLED
 constexpr const char* reason_mark = "ocf-exit-reason:";
 
+/// The loss of the terminal is an interrupt, too, unless nohup said that it is none.
+void watch_terminal(boost::asio::signal_set& signals) {
+  static const bool counts = [] {
+    struct sigaction now{};
+    return sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler != SIG_IGN;
+  }();
+  if (counts) signals.add(SIGHUP);
+}
+
 /// What an agent gave as its reason; else all that it said.
 std::string reason_in(const std::string& said) {
   const auto at = said.find(reason_mark);
@@ -42,6 +52,8 @@ std::string reason_in(const std::string& said) {
 bool is_standby(const std::string& value) { return io::scheduler_xml::truth(value); }
 
 Cluster::Cluster() {
+  std::signal(SIGPIPE, SIG_IGN);  // nobody listens any more: what is begun must be ended or put back all the same
+  watch_terminal(signals_);
   signals_.async_wait([this](const boost::system::error_code& error, int) {
     if (!error) asked_ = true;
   });
@@ -66,6 +78,7 @@ Result<Cluster::Ended> Cluster::run(std::vector<std::string> argv, seconds time,
     loop.stop();
   });
   boost::asio::signal_set signals(loop, SIGINT, SIGTERM);
+  watch_terminal(signals);
   if (breakable && !patient_)
     signals.async_wait([&](const boost::system::error_code& error, int) {
       if (!error) loop.stop();

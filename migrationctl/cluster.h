@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Pacemaker's own commands, for what changes the cluster. From the moment that a Cluster exists, SIGINT and SIGTERM end nothing by
-// themselves: what waits is broken off, and who uses it asks whether one came, because there is something to put back.
+// Pacemaker's own commands, for what changes the cluster. From the moment that a Cluster exists, SIGINT, SIGTERM and SIGHUP end
+// nothing by themselves: what waits is broken off, and who uses it asks whether one came, because there is something to put back.
 #pragma once
 
 #include <chrono>
