@@ -17,6 +17,7 @@
 
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -93,13 +94,11 @@ class Child : public std::enable_shared_from_this<Child> {
       }
     });
     pidfd_.async_wait(Descriptor::wait_read, [self = shared_from_this()](error_code) { self->ended(); });
-    read(out_, end_.out, buffers_[0]);
-    read(err_, end_.err, buffers_[1]);
+    read(out_, end_.out);
+    read(err_, end_.err);
   }
 
  private:
-  using Buffer = std::array<char, 16384>;
-
   std::string failed(const char* what, int error) const {
     return "cannot run " + order_.argv.front() + ": " + what + ": " + std::strerror(error);
   }
@@ -167,23 +166,27 @@ class Child : public std::enable_shared_from_this<Child> {
     if (size > room) end_.truncated = true;
   }
 
-  void read(Descriptor& from, std::string& into, Buffer& buffer) {
-    from.async_read_some(boost::asio::buffer(buffer), [self = shared_from_this(), &from, &into, &buffer](error_code error, std::size_t size) {
-      if (self->done_ == nullptr) return;
-      self->keep(into, buffer.data(), size);
-      if (!error) self->read(from, into, buffer);
+  /// One read of what lies in the pipe; false: nothing is there now, or it was closed.
+  bool take(Descriptor& from, std::string& into, error_code& error) {
+    const std::size_t size = from.read_some(boost::asio::buffer(buffer_), error);
+    if (!error) keep(into, buffer_.data(), size);
+    return !error && size > 0;
+  }
+
+  /// Only readiness is awaited, never the bytes: those of a read whose handler waits its turn while the program's end is handled
+  /// would be overtaken by drain(), and lost.
+  void read(Descriptor& from, std::string& into) {
+    from.async_wait(Descriptor::wait_read, [self = shared_from_this(), &from, &into](error_code error) {
+      if (self->done_ == nullptr || error) return;
+      if (self->take(from, into, error) || error == boost::asio::error::would_block) self->read(from, into);
     });
   }
 
   /// What lies in the pipe now. A grandchild may hold the pipe open for ever, so its end isn't awaited; the bound
   /// is for one that also writes for ever.
   void drain(Descriptor& from, std::string& into) {
-    Buffer buffer;
-    for (int round = 0; round < 64; ++round) {
-      error_code error;
-      const std::size_t size = from.read_some(boost::asio::buffer(buffer), error);
-      if (error || size == 0) return;
-      keep(into, buffer.data(), size);
+    error_code error;
+    for (int round = 0; round < 64 && take(from, into, error); ++round) {
     }
   }
 
@@ -225,7 +228,7 @@ class Child : public std::enable_shared_from_this<Child> {
   std::function<void(Result<ProcessEnd>)> done_;
   Descriptor out_, err_, pidfd_;
   boost::asio::steady_timer timer_;
-  std::array<Buffer, 2> buffers_{};
+  std::array<char, 16384> buffer_{};
   ProcessEnd end_;
   pid_t pid_ = -1;
   bool timed_out_ = false;

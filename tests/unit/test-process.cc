@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <optional>
@@ -54,6 +55,21 @@ TEST_CASE("process: output, error output, exit status, environment and an empty 
   CHECK(end.value().exit_status == 3);
   CHECK(end.value().signal == 0);
   CHECK(describe(order, end.value()) == "sh exited with 3: err");
+}
+
+TEST_CASE("process: all of the output of a program that has ended before anybody looks, in its order") {
+  std::string expected;
+  for (int line = 100000; line < 108000; ++line) expected += std::to_string(line) + "\n";  // more than is read at once, less than a pipe holds
+  boost::asio::io_context loop;
+  std::optional<Result<ProcessEnd>> end;
+  run_process(loop.get_executor(), shell("seq 100000 107999"), [&](Result<ProcessEnd> result) { end.emplace(std::move(result)); });
+  siginfo_t ended{};
+  REQUIRE(waitid(P_ALL, 0, &ended, WEXITED | WNOWAIT) == 0);
+  loop.run();
+  REQUIRE(end.has_value());
+  REQUIRE(end->ok());
+  CHECK(end->value().out.size() == expected.size());
+  CHECK((end->value().out == expected));
 }
 
 TEST_CASE("process: a signal is told from an exit") {
