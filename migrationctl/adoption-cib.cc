@@ -179,6 +179,17 @@ std::string pending_operation(const std::string& cib, const std::string& resourc
   return first_operation(cib, resource, [](const pugi::xml_node& operation) { return migrationd::io::scheduler_xml::is_pending(operation); });
 }
 
+bool is_pending(const std::string& cib, const std::string& resource, const std::string& operation, const migrationd::NodeName& node) {
+  pugi::xml_document document;
+  bool found = false;
+  if (!parse(document, cib)) return found;
+  migrationd::io::scheduler_xml::for_each_history(document, resource, [&](const migrationd::NodeName& where, const pugi::xml_node& history) {
+    for (const auto& one : history.children("lrm_rsc_op"))
+      found = found || (where == node && attribute(one, "operation") == operation && migrationd::io::scheduler_xml::is_pending(one));
+  });
+  return found;
+}
+
 Result<std::set<std::string>> parameter_names(const std::string& meta_data) {
   pugi::xml_document document;
   if (auto parsed = migrationd::io::scheduler_xml::parse(document, meta_data, "resource-agent", "the agent's meta-data"); !parsed) return Error{parsed.error()};

@@ -51,6 +51,9 @@ std::string failed_operation(const std::string& cib, const std::string& resource
 /// Where an operation of it is under way; empty: none is.
 std::string pending_operation(const std::string& cib, const std::string& resource);
 
+/// Whether this operation of it is under way on the node.
+bool is_pending(const std::string& cib, const std::string& resource, const std::string& operation, const migrationd::NodeName& node);
+
 /// The names of the parameters that an agent's meta-data has.
 migrationd::Result<std::set<std::string>> parameter_names(const std::string& meta_data);
 

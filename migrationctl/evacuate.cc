@@ -35,6 +35,8 @@ using Steady = std::chrono::steady_clock;
 /// How often the cluster is asked whether it has still something to do with what is here; what it says counts when it says it twice.
 constexpr std::chrono::seconds look_again{5};
 constexpr std::chrono::seconds settle_time{120};
+/// How long a stop that is under way is waited for before the standby is taken back.
+constexpr std::chrono::seconds stop_time{120};
 constexpr Milliseconds simulate_time{120'000};
 
 struct Options {
@@ -241,6 +243,18 @@ class Departure {
     event("end", {{"node", options_.node}, {"ok", ok}});
   }
 
+  /// What a stop means is read from the plan that it comes from. Taken back in its middle, the standby would be missing there, and
+  /// the stop a real one.
+  void let_stops_answer() {
+    const auto until = Steady::now() + stop_time;
+    while (Steady::now() < until) {
+      const auto cib = cluster_.cib();
+      const auto& domains = evacuation_->domains();
+      if (!cib || std::none_of(domains.begin(), domains.end(), [&](const Leaving& one) { return is_pending(cib.value(), one.resource, "stop", options_.node); })) return;
+      if (!next(false)) return;  // comes about every second
+    }
+  }
+
   int come_back() {
     conclude(false);
     if (!ours_ || options_.keep) {
@@ -248,6 +262,7 @@ class Departure {
       return failed;
     }
     cluster_.put_back();
+    let_stops_answer();
     if (const Outcome back = cluster_.set_standby(options_.node, before_); !back) {
       complain("interrupted, but " + options_.node + " is still in standby: " + back.error() + "; migrationctl return " + options_.node + " tries it again");
       return failed;

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 
-from handoff_lab import add_vm, check, on, one_writer, run, up, wait_settled, wait_until, where
+from handoff_lab import add_vm, check, log_of, on, one_writer, run, up, wait_settled, wait_until, where
 
 lab = None
 VMS = ["vm1", "vm2", "vm3"]
@@ -106,8 +106,9 @@ def case_an_interrupt_leaves_all_of_them_running():
     wait_settled(lab)
     wait_until(lambda: all(len(where(lab, vm)) == 1 for vm in VMS), 120, "one place for each guest")
     wait_settled(lab)
-    check(boots() == guests, "a guest was restarted")
     print(places(), flush=True)
+    stops = [line for n in lab.nodes for line in log_of(n).splitlines() if "real stop" in line]
+    check(boots() == guests, f"a guest was restarted: {stops}")
 
 
 def case_for_scripts_each_event_is_a_line():

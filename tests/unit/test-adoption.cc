@@ -128,6 +128,9 @@ TEST_CASE("adopt: operations that failed or are under way") {
   CHECK(failed_operation(cib, "vm3").empty());
   CHECK(pending_operation(cib, "vm3") == "the migrate_to of vm3 on n1");
   CHECK(pending_operation(cib, "vm1").empty());
+  CHECK(is_pending(cib, "vm3", "migrate_to", "n1"));
+  CHECK_FALSE(is_pending(cib, "vm3", "migrate_to", "n2"));
+  CHECK_FALSE(is_pending(cib, "vm3", "stop", "n1"));
 }
 
 TEST_CASE("adopt: nothing is in the way of a domain that runs well in a settled cluster") {
