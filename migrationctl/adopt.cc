@@ -84,6 +84,8 @@ class Adoption {
   Outcome prepare() {
     if (Outcome read = read_cib(); !read) return read;
     if (Outcome chosen = choose(); !chosen) return chosen;
+    if (!probes(before_))
+      return Error{"the cluster property enable-startup-probes is false, so the new agent would not be asked where the domains run: set it to true meanwhile"};
     if (Outcome known = look_anew(); !known) return known;
     if (const auto left = left_behind(all_, order_.resources); !left.empty())
       return Error{joined(left) + (left.size() == 1 ? " is" : " are") + " made from the same template, which says the agent: name " +

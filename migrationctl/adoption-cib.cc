@@ -137,6 +137,15 @@ Result<std::vector<DomainResource>> read_domain_resources(const std::string& cib
   return found;
 }
 
+bool probes(const std::string& cib) {
+  pugi::xml_document document;
+  if (!parse(document, cib)) return true;
+  for (const auto& set : document.child("cib").child("configuration").child("crm_config").children("cluster_property_set"))
+    if (const auto pair = set.find_child_by_attribute("nvpair", "name", "enable-startup-probes"))
+      return migrationd::io::scheduler_xml::truth(attribute(pair, "value"));
+  return true;
+}
+
 Result<std::string> with_mark(const std::string& cib, const std::set<std::string>& resources) {
   return edited(cib, resources, [](pugi::xml_document&, pugi::xml_node& primitive, const std::string& id) {
     if (primitive.find_child_by_attribute("meta_attributes", "id", mark_of(id).c_str())) return;

@@ -35,6 +35,9 @@ struct DomainResource {
 /// All of them, in the order of the CIB. Errors: the CIB can't be read.
 migrationd::Result<std::vector<DomainResource>> read_domain_resources(const std::string& cib);
 
+/// Whether a refreshed resource is looked for: not with the cluster property enable-startup-probes=false.
+bool probes(const std::string& cib);
+
 /// The CIB with our set on these resources, or without it.
 migrationd::Result<std::string> with_mark(const std::string& cib, const std::set<std::string>& resources);
 migrationd::Result<std::string> without_mark(const std::string& cib, const std::set<std::string>& resources);

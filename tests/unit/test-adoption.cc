@@ -122,6 +122,13 @@ TEST_CASE("adopt: the provider is changed where it stands, and parameters leave 
   CHECK(one(both.value(), "vm1").provider == "heartbeat");
 }
 
+TEST_CASE("adopt: a cluster that probes nothing can't be asked") {
+  CHECK(probes(cib));
+  std::string silent = cib;
+  silent.replace(silent.find("<crm_config/>"), 13, R"(<crm_config><cluster_property_set id="o"><nvpair id="p" name="enable-startup-probes" value="false"/></cluster_property_set></crm_config>)");
+  CHECK_FALSE(probes(silent));
+}
+
 TEST_CASE("adopt: operations that failed or are under way") {
   CHECK(failed_operation(cib, "vm1").empty());
   CHECK(failed_operation(cib, "vm2") == "the monitor of vm2 on n1 ended with code 7: it is away");
