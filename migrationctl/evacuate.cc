@@ -71,11 +71,15 @@ class Departure {
     if (!moves) return refuse(moves.error());
     show(moves.value());
     warn_of_others();
-    if (const std::string why = reluctance(moves.value()); !why.empty()) return refuse(why);
+    const auto before = cluster_.standby(options_.node);
+    if (!before) return refuse(before.error());
+    before_ = before.value();
+    ours_ = !is_standby(before_);  // else it has begun, and is only followed
+    if (const std::string why = reluctance(moves.value()); ours_ && !why.empty()) return refuse(why);
     std::vector<std::string> resources;
     for (const StandbyMove& move : moves.value()) resources.push_back(move.resource);
     evacuation_.emplace(resources, status.value());
-    if (!options_.yes && !options_.json && isatty(STDIN_FILENO) == 1 && !confirmed()) return refuse("not confirmed");
+    if (ours_ && !options_.yes && !options_.json && isatty(STDIN_FILENO) == 1 && !confirmed()) return refuse("not confirmed");
     if (const Outcome gone = leave(); !gone) return refuse(gone.error());
     const Outcome followed = follow();
     return followed.ok() ? finish() : cluster_.interrupted() ? come_back() : lost_sight(followed.error());
@@ -145,11 +149,7 @@ class Departure {
 
   /// Puts the node into standby, unless it is.
   Outcome leave() {
-    auto before = cluster_.standby(options_.node);
-    if (!before) return Error{before.error()};
-    before_ = before.value();
     began_ = Steady::now();
-    ours_ = !is_standby(before_);
     if (cluster_.interrupted()) return Error{"it was interrupted"};
     if (!ours_) {
       if (!options_.json) std::cout << harmless(options_.node) << " is in standby already." << std::endl;

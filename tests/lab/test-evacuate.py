@@ -121,6 +121,7 @@ def case_for_scripts_each_event_is_a_line():
     check(results == {vm: ("live", "node2") for vm in here}, f"{results}")
     check(events[-1] == {"event": "end", "node": "node1", "ok": True}, f"{events[-1]}")
     check({"event": "standby", "node": "node1", "standby": True} in events, f"{events}")
+    check("in standby already" in ctl(node1, "evacuate node1").stdout, "what had begun is not followed again")
     ctl(node1, "return node1")
     one_writer(lab)
 
