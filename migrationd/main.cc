@@ -179,6 +179,7 @@ Outcome Daemon::prepare() {
   journal_ = std::make_unique<io::JournalFiles>(loop_, config_.state_dir, boot.value());
   io::LibvirtConfig libvirt;
   libvirt.uri = config_.libvirt_uri;
+  libvirt.migrations_at_once = config_.migrations_at_once;
   hypervisor_ = std::make_unique<io::LibvirtHypervisor>(loop_, libvirt, log_);
   auto cluster = io::choose_cluster(loop_, config_, self_, log_);
   if (!cluster.ok()) return Error{cluster.error()};

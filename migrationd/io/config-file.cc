@@ -158,6 +158,14 @@ Outcome set_transport(Config& config, const std::string& value) {
   return Done{};
 }
 
+Outcome set_migrations_at_once(Config& config, const std::string& value) {
+  int number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc{} || end != value.data() + value.size() || number < 1 || number > 100) return Error{"it must be a number from 1 to 100"};
+  config.migrations_at_once = number;
+  return Done{};
+}
+
 const std::vector<Key>& keys() {
   static const std::vector<Key> list = {
       {"cluster", false,
@@ -179,6 +187,7 @@ const std::vector<Key>& keys() {
                                    {"error", LogLevel::error}})},
       {"log_target", false, set_log_target},
       {"migration_transport", false, set_transport},
+      {"migrations_at_once", false, set_migrations_at_once},
       {"node", true, set_node},
       {"node_name", false, set_node_name},
       {"port", false, set_port},

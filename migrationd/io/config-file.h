@@ -34,6 +34,7 @@ struct Config {
   std::string runtime_dir = "/run/migrationd";
   Unfenced unfenced = Unfenced::refuse;
   std::string migration_transport;                    ///< default of the resource parameter of this name
+  int migrations_at_once = 2;                         ///< that leave this node
   Handoff handoff = Handoff::automatic;               ///< default of the resource parameter of this name
   Milliseconds handoff_timeout{120'000};
   Milliseconds start_timeout{90'000};

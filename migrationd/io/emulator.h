@@ -61,6 +61,9 @@ class Emulator {
 /// Start time of a process in clock ticks since boot; nothing when there is no such process.
 std::optional<std::uint64_t> process_start_time(pid_t pid);
 
+/// Memory that the process has in RAM, in KiB; 0: it has ended, or it can't be told.
+std::uint64_t resident_kib(const Emulator& emulator);
+
 /// Raises the soft limit of open files to the hard one: a pidfd per domain needs more than the usual 1024.
 void raise_descriptor_limit();
 

@@ -47,7 +47,8 @@ LibvirtHypervisor::LibvirtHypervisor(boost::asio::io_context& loop, LibvirtConfi
       retry_timer_(loop),
       audit_timer_(loop),
       settle_timer_(loop),
-      reread_timer_(loop) {}
+      reread_timer_(loop),
+      turn_timer_(loop) {}
 
 LibvirtHypervisor::~LibvirtHypervisor() { stop(); }
 
@@ -67,6 +68,8 @@ void LibvirtHypervisor::stop() {
   audit_timer_.cancel();
   settle_timer_.cancel();
   reread_timer_.cancel();
+  turn_timer_.cancel();
+  queue_.clear();
   jobs_.clear();
   connection_.reset();
   registry_.lost();

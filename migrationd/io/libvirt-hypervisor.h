@@ -42,6 +42,7 @@ struct LibvirtConfig {
   Milliseconds resources_limit{60000}; ///< storage pools and networks; one on a far storage takes its time
   Milliseconds departure_limit{3000};  ///< a part of the time in which a destination must answer
   Milliseconds progress_limit{1000};   ///< somebody looks on; a hypervisor that is busy is asked again
+  int migrations_at_once = 2;          ///< further ones wait for their turn
   Milliseconds audit_every{60000};     ///< a listing compared with the registry, in case an event was lost
 };
 
@@ -93,6 +94,13 @@ class LibvirtHypervisor : public engine::Hypervisor {
 
  private:
   friend class MigrationJob;
+  /// A migration that waits for its turn.
+  struct Queued {
+    DomainUuid uuid;
+    engine::MigrateOrder order;
+    engine::Callback<engine::MigrationEnd> done;
+    std::chrono::steady_clock::time_point since;
+  };
   using EmulatorHandle = std::shared_ptr<Emulator>;
 
   /// What one reading of a domain gave.
@@ -164,6 +172,17 @@ class LibvirtHypervisor : public engine::Hypervisor {
   std::map<DomainUuid, Tracked> tracked_;
   std::map<DomainUuid, engine::DomainView> shown_;
   std::map<DomainUuid, std::vector<std::shared_ptr<MigrationJob>>> jobs_;
+
+  // --- whose turn it is (libvirt-turns.cc) ---
+  void next_turns();
+  void begin_job(Queued queued, Milliseconds waited);
+  /// Ends one that waits; whether there was one.
+  bool end_waiting(const DomainUuid& uuid, const std::string& why);
+  int ordered_jobs() const;  ///< that are under way, by order of this daemon
+  std::map<std::uint64_t, Queued> queue_;  ///< in the order in which they came
+  std::uint64_t queued_ = 0;
+  std::map<NodeName, std::uint64_t> carried_to_;  ///< bytes per second of the last migration to each node
+  boost::asio::steady_timer turn_timer_;
 };
 
 // ---------------------------------------------------------------- templates

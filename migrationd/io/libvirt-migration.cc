@@ -131,6 +131,7 @@ MigrationJob::MigrationJob(LibvirtHypervisor& hypervisor, const DomainUuid& uuid
       uuid_(uuid),
       emulator_(std::move(emulator)),
       done_(std::move(done)),
+      to_(order.to),
       most_downtime_(order.downtime),
       planner_(converge::Budget{order.limit, order.downtime, order.auto_converge, false}),
       death_(hypervisor.loop_),
@@ -192,6 +193,11 @@ void MigrationJob::order(const MigrateOrder& order) {
       });
 }
 
+void MigrationJob::refuse(const std::string& why) {
+  watch_emulator();
+  returned(Error{"migrate domain " + uuid_.str() + " to " + to_ + ": " + why});
+}
+
 void MigrationJob::watch(Milliseconds limit) {
   abort_at(limit);
   watch_emulator();
@@ -247,6 +253,7 @@ void MigrationJob::steer(const JobProgress& progress) {
       sample.bytes_per_second = (progress.memory_sent_bytes - rated_from_.memory_sent_bytes) * 1000 / static_cast<std::uint64_t>(since.count());
     if (since >= 2 * settled_rate) rated_from_ = progress;
   }
+  bytes_per_second_ = std::max(bytes_per_second_, sample.bytes_per_second);
   sample.written_per_second = progress.written_bytes_per_second;
   sample.throttle = progress.throttle_percent;
   const std::string before = std::exchange(advice_, planner_.at(sample)).reason;
@@ -340,26 +347,14 @@ void MigrationJob::judge() {
   auto& jobs = hypervisor_.jobs_[uuid_];
   std::erase(jobs, self);
   if (jobs.empty()) hypervisor_.jobs_.erase(uuid_);
+  if (bytes_per_second_ != 0) hypervisor_.carried_to_[to_] = bytes_per_second_;
+  hypervisor_.next_turns();
   // libvirt lists it a little longer; it is gone all the same, and whoever claims next must not be told otherwise.
   if (end->end == handoff::JobEnd::migrated)
     hypervisor_.registry_.stopped(uuid_, VIR_DOMAIN_EVENT_STOPPED_MIGRATED, boot_time());
   boost::asio::post(hypervisor_.loop_, [life = std::weak_ptr<int>(hypervisor_.life_), done = std::move(done), end = *end] {
     if (life.lock()) done(end);
   });
-}
-
-// ---------------------------------------------------------------- LibvirtHypervisor
-
-void LibvirtHypervisor::migrate(const DomainUuid& uuid, const MigrateOrder& order, engine::Callback<MigrationEnd> done) {
-  auto job = std::make_shared<MigrationJob>(*this, uuid, tracked_[uuid].emulator, order, std::move(done));
-  jobs_[uuid].push_back(job);
-  job->order(order);
-}
-
-void LibvirtHypervisor::watch_job(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<MigrationEnd> done) {
-  auto job = std::make_shared<MigrationJob>(*this, uuid, tracked_[uuid].emulator, order, std::move(done));
-  jobs_[uuid].push_back(job);
-  job->watch(order.limit);
 }
 
 }  // namespace migrationd::io

@@ -20,6 +20,10 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
                const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done);
   /// Begins a job.
   void order(const engine::MigrateOrder& order);
+  /// Does not begin it: it ends as one that failed for that reason, by what the domain is like now.
+  void refuse(const std::string& why);
+  /// Whether it was begun here.
+  bool ordered() const { return facts_.call != JobFacts::Call::none; }
   /// Follows one that runs already, and aborts it after `limit`.
   void watch(Milliseconds limit);
   /// Why it is steered as it is; empty: it is not, or not yet.
@@ -43,6 +47,8 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   std::shared_ptr<Emulator> emulator_;
   engine::Callback<engine::MigrationEnd> done_;
   JobFacts facts_;
+  NodeName to_;
+  std::uint64_t bytes_per_second_ = 0;  ///< the last rate of the transfer; 0: not known
   Milliseconds most_downtime_;     ///< 0: the usual one
   converge::Planner planner_;
   converge::Advice advice_;        ///< the last one

@@ -45,10 +45,6 @@ std::optional<std::uint64_t> field_kib(const std::string& path, const std::strin
   return std::nullopt;
 }
 
-std::uint64_t resident_kib(const Emulator& emulator) {
-  return field_kib("/proc/" + std::to_string(emulator.pid()) + "/status", "VmRSS:").value_or(0);
-}
-
 int state_of(virDomainPtr domain) {
   int state = VIR_DOMAIN_NOSTATE, reason = 0;
   virDomainGetState(domain, &state, &reason, 0);
@@ -56,6 +52,10 @@ int state_of(virDomainPtr domain) {
 }
 
 }  // namespace
+
+std::uint64_t resident_kib(const Emulator& emulator) {
+  return field_kib("/proc/" + std::to_string(emulator.pid()) + "/status", "VmRSS:").value_or(0);
+}
 
 void LibvirtHypervisor::resume(const DomainUuid& uuid, engine::Callback<Outcome> done) {
   std::string what = "resume domain " + uuid.str();
@@ -170,6 +170,10 @@ void LibvirtHypervisor::destroy(const DomainUuid& uuid, engine::Callback<Outcome
 
 void LibvirtHypervisor::abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) {
   std::string what = "abort the migration of domain " + uuid.str();
+  if (end_waiting(uuid, "it was aborted while it waited for its turn"))
+    return boost::asio::post(loop_, [life = std::weak_ptr<int>(life_), done = std::move(done)] {
+      if (life.lock()) done(Done{});
+    });
   call<Done>(
       uuid.str() + "/abort", what, config_.call_limit,
       [what, uuid](const Connection& connection) -> Outcome {
