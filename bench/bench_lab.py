@@ -30,9 +30,10 @@ def arguments(text, pairs=7):
     return parser.parse_args()
 
 
-def run(bench, stage, agents, push=60, **settings):
+def run(bench, stage, agents, push=60, transport="", **settings):
     """Calls bench(lab) with agents' resources ({guest: agent}) running under Pacemaker; the process's exit code.
-    Pacemaker does not monitor them meanwhile. push: the timeout of migrate_to in seconds; settings: the lab's."""
+    Pacemaker does not monitor them meanwhile. push: the timeout of migrate_to in seconds; transport: migrationd's, as a parameter;
+    settings: the lab's."""
     end_on_signals()
     try:
         if not pathlib.Path(stage, "usr/sbin/migrationd").exists():
@@ -49,8 +50,8 @@ def run(bench, stage, agents, push=60, **settings):
                 wait_until(lambda n=node: linked(n), 20, f"link of {node}'s daemon to its peer")
             for vm, agent in agents.items():
                 # libvirt listens for tcp in the lab; migrationd's own transport needs nothing.
-                transport = "migration_transport=tcp" if "heartbeat" in agent else ""
-                lab.nodes[0].run(PRIMITIVE.format(vm=vm, agent=agent, push=push, transport=transport))
+                way = "migration_transport=tcp" if "heartbeat" in agent else transport
+                lab.nodes[0].run(PRIMITIVE.format(vm=vm, agent=agent, push=push, transport=way))
                 lab.guest(vm).wait_up(90)
             settle(lab)
             bench(lab)
