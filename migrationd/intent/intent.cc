@@ -147,6 +147,9 @@ Decision decide(const Plan& plan, const Facts& facts, const std::string& resourc
                       std::none_of(under.begin(), under.end(), [&](const auto& name) { return active_on(facts, name, node); });
     if (const NodeName other = active_on_another(plan, facts, resource, node); free && known->active.contains(node) && !other.empty())
       return keep_the_one(node, other);
+    // The record of the stop is in the very CIB of this plan, so the plan is newer than the one that asked for the stop.
+    if (free && known->active.contains(node) && known->active.size() == 1 && known->managed && !facts.stopping_in.empty() && !ailing(facts, node))
+      return {Intent::keep, node, "the plan that asked for this stop is out of date: the cluster wants " + place + " by now"};
     Decision decision = known->active.contains(node)
                             ? real_stop("the scheduler plans no stop of " + place + ": nobody knows what this stop is for")
                             : real_stop("the cluster doesn't count it as active on " + node + ": there is nothing to hand over");

@@ -9,7 +9,8 @@
 //   3. the node is shutting down                                        -> push, else stop
 //   4. started on another live node                                     -> offer (short, with something beneath)
 //   5. started on this node, only because a migration failed, or
-//      because the cluster counts it as active on several nodes         -> keep
+//      because the cluster counts it as active on several nodes; or
+//      not stopped any more, with nothing active beneath it             -> keep
 //   6. anything else                                                    -> stop
 //
 // A resource that waits for the stop in order to be demoted counts in rule 2 like one that stops; its clone
@@ -26,8 +27,11 @@
 // - The controller may have recorded the stop as pending, over the history entry that made the resource active.
 //   io/crm-simulate puts that back before it asks the scheduler (see there).
 // - The plan has no stop of it here any more, or not yet: the configuration changed after the transition that
-//   asked for the stop, or the local copy of the CIB lags behind the one it was computed from. Then nothing is known of
-//   who waits for the stop, and to go on executing could hold up or outlive what lies beneath: a real stop (rule 6).
+//   asked for the stop (a standby that was taken back at once), or the local copy of the CIB lags behind the one it was computed from.
+//   Where the stop under way is recorded in that copy, it does not lag: the record comes after all that led to it. The controller
+//   begins nothing more of the older plan then, and the cluster wants the domain here: it is kept (rule 5). But what lies beneath
+//   may be stopping already; with anything active there, or without the record (a stop by hand, or not yet), nothing is known of who
+//   waits for the stop, and to go on executing could hold up or outlive what lies beneath: a real stop (rule 6).
 //   `plan_lacks_stop` says so, and the caller may ask again a moment later with a fresher CIB before it obeys.
 #pragma once
 

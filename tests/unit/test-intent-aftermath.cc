@@ -67,9 +67,11 @@ TEST_CASE("intent: counted as active on two nodes and stopped on both, it is kep
     c.facts.history = {done("stop", "n2", 5)};
     c.facts.history.front().transition = "9:uuid";
     CHECK(c.decide().intent == Intent::keep);
-    SUBCASE("in another transition") { c.facts.history.front().transition = "8:uuid"; }
     SUBCASE("no stop is recorded as being under way here") { c.facts.stopping_in.clear(); }
-    SUBCASE("it was started there since") { c.facts.history.push_back(done("start", "n2", 6)); }
+    SUBCASE("it was started there since") {
+      c.facts.history.push_back(done("start", "n2", 6));
+      c.facts.resources["vm"].active["n2"] = Role::started;
+    }
     SUBCASE("something is active beneath it") { c.resource("fs", "", {"n1"}), c.facts.orders.emplace("fs", "vm"); }
     SUBCASE("disabled") { c.facts.resources["vm"].target_role = "Stopped"; }
     SUBCASE("a clone") { c.facts.resources["vm"].clone = "vm-clone"; }
@@ -77,4 +79,50 @@ TEST_CASE("intent: counted as active on two nodes and stopped on both, it is kep
     SUBCASE("a failed monitor") { c.facts.history.push_back(done("monitor", "n1", 4, true)); }
     CHECK(c.decide().intent == Intent::stop);
   }
+}
+
+TEST_CASE("intent: a stop whose plan was overtaken, such as by a standby that was taken back, keeps the domain") {
+  Cluster c;
+  c.plan = {};
+  c.facts.stopping_in = "9:uuid";
+  const Decision kept = c.decide();
+  CHECK(kept.intent == Intent::keep);
+  CHECK(kept.to == "n1");
+  CHECK(kept.also_on.empty());
+  CHECK(says(kept.reason, "out of date: the cluster wants vm on n1 by now"));
+
+  SUBCASE("not when nothing records that the cluster stops it: somebody does by hand, or the CIB lags") {
+    c.facts.stopping_in.clear();
+    CHECK(c.decide().plan_lacks_stop);
+  }
+  SUBCASE("not with anything active beneath it: that may be stopping already") {
+    c.resource("fs", "", {"n1"});
+    c.facts.orders.emplace("fs", "vm");
+    CHECK(c.decide().plan_lacks_stop);
+  }
+  SUBCASE("something beneath it that is not active here does not count") {
+    c.resource("fs", "", {"n2"});
+    c.facts.orders.emplace("fs", "vm");
+    CHECK(c.decide().intent == Intent::keep);
+    return;
+  }
+  SUBCASE("a stop of it on the other node, in an older transition, is no reason to stop it") {
+    c.facts.history = {done("stop", "n2", 5)};
+    c.facts.history.front().transition = "8:uuid";
+    CHECK(c.decide().intent == Intent::keep);
+    return;
+  }
+  SUBCASE("not when it counts as active on another node, too") { c.facts.resources["vm"].active["n2"] = Role::started; }
+  SUBCASE("not when it is unmanaged") { c.facts.resources["vm"].managed = false; }
+  SUBCASE("not when the node goes") { c.facts.nodes["n1"].shutting_down = true; }
+  SUBCASE("not when the node is to be fenced") { c.act(ActionKind::cluster, "stonith", "", "n1"); }
+  SUBCASE("not when it is meant to be stopped") { c.facts.resources["vm"].target_role = "Stopped"; }
+  SUBCASE("not when it was changed") { c.facts.redefined = "other parameters"; }
+  SUBCASE("not when its monitor failed") { c.facts.history = {done("start", "n1", 1), done("monitor", "n1", 2, true)}; }
+  SUBCASE("not when the cluster counts it as gone") { c.facts.resources["vm"].active.clear(); }
+  SUBCASE("not an instance of a clone") { c.facts.resources["vm"].clone = "vms"; }
+  if (!c.facts.resources["vm"].managed || c.facts.resources["vm"].active.size() > 1 || c.facts.stopping_in.empty() || c.facts.resources.contains("fs") || c.facts.nodes["n1"].shutting_down || !c.plan.actions.empty() ||
+      !c.facts.resources["vm"].target_role.empty() || !c.facts.redefined.empty() || !c.facts.history.empty() ||
+      c.facts.resources["vm"].active.empty() || !c.facts.resources["vm"].clone.empty())
+    CHECK(c.decide().intent == Intent::stop);
 }
