@@ -18,14 +18,20 @@ std::string text_of(const wire::MigrationCall& call, const char* field) {
 
 }  // namespace
 
-void Prepared::set(std::string domain_name) {
+void Prepared::set(std::string domain_name, std::shared_ptr<Emulator> emulator) {
   std::lock_guard held(lock_);
+  emulator_ = std::move(emulator);
   domain_name_ = std::move(domain_name);
 }
 
 std::string Prepared::domain_name() const {
   std::lock_guard held(lock_);
   return domain_name_;
+}
+
+std::shared_ptr<Emulator> Prepared::emulator() const {
+  std::lock_guard held(lock_);
+  return emulator_;
 }
 
 ArrivalGuard::ArrivalGuard(Ticket ticket, std::shared_ptr<Prepared> prepared)
@@ -59,7 +65,9 @@ Outcome ArrivalGuard::judge(const wire::MigrationCall& call) {
 
 /// The emulator listens, or there is none. What it made stays; nobody of its user gets in any more.
 void ArrivalGuard::answered() {
-  if (auto taken = ticket_.place.give(ticket_.migration, {::geteuid(), ::getegid()}); taken) prepared_->set(name_);
+  if (auto taken = ticket_.place.give(ticket_.migration, {::geteuid(), ::getegid()}); !taken) return;
+  auto emulator = Emulator::find(ticket_.pid_directory, name_, ticket_.domain);
+  prepared_->set(name_, emulator.ok() ? emulator.value() : nullptr);
 }
 
 }  // namespace migrationd::io

@@ -9,6 +9,7 @@
 
 #include "migrationd/base/ids.h"
 #include "migrationd/io/carried-place.h"
+#include "migrationd/io/emulator.h"
 #include "migrationd/io/stream-pump.h"
 #include "migrationd/wire/libvirt-rpc.h"
 
@@ -17,13 +18,16 @@ namespace migrationd::io {
 /// What the loop asks and the pump's thread finds out.
 class Prepared {
  public:
-  void set(std::string domain_name);
+  void set(std::string domain_name, std::shared_ptr<Emulator> emulator);
   /// The domain's name once its emulator listens; empty before.
   std::string domain_name() const;
+  /// That emulator; null: it is not known (yet), or there is none.
+  std::shared_ptr<Emulator> emulator() const;
 
  private:
   mutable std::mutex lock_;
   std::string domain_name_;
+  std::shared_ptr<Emulator> emulator_;
 };
 
 class ArrivalGuard : public StreamGuard {
@@ -33,6 +37,7 @@ class ArrivalGuard : public StreamGuard {
     std::string migration;
     CarriedPlace place;
     std::string capabilities;  ///< of this node's libvirt
+    std::string pid_directory = libvirt_pid_directory;
   };
   ArrivalGuard(Ticket ticket, std::shared_ptr<Prepared> prepared);
   Outcome from_remote(std::string_view bytes, std::string& out) override { return rpc_.from_client(bytes, out); }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The source's end of a carried migration: listens where libvirt and QEMU connect, and carries each connection on.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "migrationd/io/carrier.h"
 #include "migrationd/io/unix-peer.h"
@@ -16,6 +18,8 @@ namespace {
 using Level = engine::Log::Level;
 using wire::CarriedStream;
 using boost::asio::local::stream_protocol;
+
+constexpr std::chrono::milliseconds accept_again{200};
 
 class Departing : public CarriedMigration, public std::enable_shared_from_this<Departing> {
  public:
@@ -47,6 +51,13 @@ class Departing : public CarriedMigration, public std::enable_shared_from_this<D
   std::string memory_uri() const override { return "unix://" + place_.socket(ticket_.migration, CarriedStream::memory); }
   std::string disks_uri() const override { return "unix://" + place_.socket(ticket_.migration, CarriedStream::disks); }
   const std::string& trouble() const override { return trouble_; }
+  const NodeName& to() const override { return to_; }
+  void cut(const std::string& why) override {
+    if (trouble_.empty()) trouble_ = why;
+    boost::system::error_code ignored;
+    for (const auto& acceptor : acceptors_) acceptor->close(ignored);
+    streams_.stop();
+  }
 
  private:
   using Acceptor = std::shared_ptr<stream_protocol::acceptor>;
@@ -54,17 +65,27 @@ class Departing : public CarriedMigration, public std::enable_shared_from_this<D
   void accept(CarriedStream stream, const Acceptor& acceptor) {
     acceptor->async_accept([weak = weak_from_this(), stream, acceptor](boost::system::error_code code, stream_protocol::socket socket) {
       const auto self = weak.lock();
-      if (!self || code) return;
+      if (!self || !acceptor->is_open()) return;
+      if (code) return self->accept_later(stream, acceptor, code.message());
       boost::system::error_code ignored;
       self->came(stream, acceptor, Fd(socket.release(ignored)));
     });
   }
 
+  /// Out of descriptors, say.
+  void accept_later(CarriedStream stream, const Acceptor& acceptor, const std::string& why) {
+    trouble(stream, "can't accept a connection: " + why);
+    auto pause = std::make_shared<boost::asio::steady_timer>(loop_, accept_again);
+    pause->async_wait([weak = weak_from_this(), stream, acceptor, pause](boost::system::error_code) {
+      if (const auto self = weak.lock(); self && acceptor->is_open()) self->accept(stream, acceptor);
+    });
+  }
+
   void came(CarriedStream stream, const Acceptor& acceptor, Fd local) {
     const auto peer = peer_of(local.get());
-    const bool own = peer && (peer->uid == 0 || (stream != CarriedStream::libvirt && peer->pid == emulator_->pid()));
+    const bool own = peer && (peer->uid == 0 || (stream != CarriedStream::libvirt && peer->pid == emulator_->pid() && !emulator_->dead()));
     if (!own) {
-      log_.write(Level::warning, ticket_.domain.str(),
+      log_.write(std::exchange(complained_, true) ? Level::debug : Level::warning, ticket_.domain.str(),
                  "process " + (peer ? std::to_string(peer->pid) + " of user " + std::to_string(peer->uid) : std::string("?")) +
                      " tried to get into the migration to " + to_ + "; it was refused");
       return accept(stream, acceptor);
@@ -81,9 +102,13 @@ class Departing : public CarriedMigration, public std::enable_shared_from_this<D
       } else {
         self->carry(stream, std::move(*end), std::move(opened.value()));
       }
-      // One conversation with libvirt is all that a migration has.
       if (stream != CarriedStream::libvirt) self->accept(stream, acceptor);
     });
+    if (stream == CarriedStream::libvirt) {  // one conversation with libvirt is all that a migration has
+      boost::system::error_code ignored;
+      acceptor->close(ignored);
+      ::unlink(place_.socket(ticket_.migration, stream).c_str());
+    }
   }
 
   void carry(CarriedStream stream, Fd local, SecureStream remote) {
@@ -107,6 +132,7 @@ class Departing : public CarriedMigration, public std::enable_shared_from_this<D
   std::shared_ptr<Emulator> emulator_;
   std::vector<Acceptor> acceptors_;
   std::string trouble_;
+  bool complained_ = false;
   StreamSet streams_;  ///< last: it ends first
 };
 
@@ -119,6 +145,8 @@ Result<std::shared_ptr<CarriedMigration>> Carrier::depart(const DomainUuid& doma
   wire::Carry ticket{domain, order.attempt, name.value(), settings_.place.streams(), CarriedStream::libvirt};
   auto departing = std::make_shared<Departing>(loop_, settings_.place, link_, log_, std::move(ticket), order, std::move(emulator));
   if (auto opened = departing->open(); !opened) return Error{opened.error()};
+  departures_.push_back(departing);
+  if (!looking_) look();
   return std::shared_ptr<CarriedMigration>(std::move(departing));
 }
 

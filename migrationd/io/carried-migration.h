@@ -19,6 +19,9 @@ class CarriedMigration {
   virtual std::string libvirt_uri() const = 0;  ///< the destination's libvirt, for the source's
   virtual std::string memory_uri() const = 0;
   virtual std::string disks_uri() const = 0;
+  virtual const NodeName& to() const = 0;
+  /// Ends all its streams, for that reason, and takes no more: libvirt's call fails, if it still runs.
+  virtual void cut(const std::string& why) = 0;
   /// Why a stream could not be carried, or broke; empty: none did.
   virtual const std::string& trouble() const = 0;
 };

@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -24,7 +25,6 @@ namespace migrationd::io {
 
 namespace {
 
-constexpr std::array<wire::CarriedStream, 2> in_directory = {wire::CarriedStream::memory, wire::CarriedStream::disks};
 constexpr std::size_t name_length = 32;
 constexpr int backlog = 64;
 
@@ -52,18 +52,21 @@ std::optional<Owner> owner_of_label(const std::string& label) {
   const std::size_t colon = label.find(':');
   if (colon == std::string::npos) return std::nullopt;
   const std::string user = label.substr(0, colon), group = label.substr(colon + 1);
+  std::vector<char> room(16384);
   Owner owner{};
+  passwd user_entry{}, *user_found = nullptr;
   if (user.starts_with('+')) {
     if (!number(std::string_view(user).substr(1), owner.user)) return std::nullopt;
-  } else if (const passwd* entry = ::getpwnam(user.c_str())) {
-    owner.user = entry->pw_uid;
+  } else if (::getpwnam_r(user.c_str(), &user_entry, room.data(), room.size(), &user_found) == 0 && user_found != nullptr) {
+    owner.user = user_entry.pw_uid;
   } else if (!number(user, owner.user)) {
     return std::nullopt;
   }
+  ::group group_entry{}, *group_found = nullptr;
   if (group.starts_with('+')) {
     if (!number(std::string_view(group).substr(1), owner.group)) return std::nullopt;
-  } else if (const ::group* entry = ::getgrnam(group.c_str())) {
-    owner.group = entry->gr_gid;
+  } else if (::getgrnam_r(group.c_str(), &group_entry, room.data(), room.size(), &group_found) == 0 && group_found != nullptr) {
+    owner.group = group_entry.gr_gid;
   } else if (!number(group, owner.group)) {
     return std::nullopt;
   }
@@ -74,7 +77,8 @@ Result<Owner> emulator_owner(const std::string& domain_xml, const std::string& c
   pugi::xml_document domain, host;
   if (domain.load_buffer(domain_xml.data(), domain_xml.size())) {
     for (const pugi::xml_node label : domain.child("domain").children("seclabel"))
-      if (std::string_view(label.attribute("model").value()) == "dac")
+      // libvirt makes a dynamic one anew on each node.
+      if (std::string_view(label.attribute("model").value()) == "dac" && std::string_view(label.attribute("type").value()) == "static")
         if (const auto owner = owner_of_label(label.child("label").text().get())) return *owner;
   }
   if (!host.load_buffer(capabilities.data(), capabilities.size())) return Error{"libvirt's capabilities are not known yet"};
@@ -140,11 +144,13 @@ Outcome CarriedPlace::give(const std::string& migration, Owner owner) const {
 
 void CarriedPlace::remove(const std::string& migration) const {
   ::unlink(socket(migration, wire::CarriedStream::libvirt).c_str());
-  const Fd opened(::open(directory(migration).c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const std::string path = directory(migration);
+  Fd opened(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!opened) return;
   (void)!::fchown(opened.get(), ::geteuid(), ::getegid());  // nobody fills it again meanwhile
-  for (const auto stream : in_directory) ::unlinkat(opened.get(), (std::string(wire::to_string(stream)) + ".sock").c_str(), 0);
-  ::rmdir(directory(migration).c_str());
+  opened.reset();
+  std::error_code ignored;
+  std::filesystem::remove_all(path, ignored);  // follows no links, and takes what a process of the emulator's user may have left
 }
 
 Result<Fd> listen_at(const std::string& path, Owner owner) {

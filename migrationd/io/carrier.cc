@@ -3,6 +3,7 @@
 #include "migrationd/io/carrier.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include "migrationd/io/arrival-guard.h"
 #include "migrationd/io/unix-peer.h"
@@ -10,6 +11,11 @@
 namespace migrationd::io {
 
 using Level = engine::Log::Level;
+
+namespace {
+/// QEMU's parallel ones, 255 at most, the first one and a few disks.
+constexpr std::size_t streams_most = 300;
+}  // namespace
 
 // ---------------------------------------------------------------- StreamSet
 
@@ -21,17 +27,27 @@ StreamSet::~StreamSet() {
   for (const auto& pump : pumps_) pump->stop();  // all, before the first is waited for
 }
 
+void StreamSet::stop() {
+  for (const auto& pump : pumps_) pump->stop();
+}
+
 void StreamSet::add(StreamPump::Ends ends, std::string what, std::function<void(std::string)> ended) {
-  pumps_.emplace_back();
-  const auto at = std::prev(pumps_.end());
-  auto on_loop = [this, at, what = std::move(what), ended = std::move(ended)](const std::string& why) {
+  const auto at = pumps_.emplace(pumps_.end());
+  auto on_loop = [this, life = std::weak_ptr<int>(life_), at, what, ended](const std::string& why) {
+    if (!life.lock()) return;
     pumps_.erase(at);
-    log_.write(Level::debug, domain_.str(), what + " has ended" + (why.empty() ? "" : ": " + why));
+    log_.write(why.empty() ? Level::debug : Level::info, domain_.str(), what + " has ended" + (why.empty() ? "" : ": " + why));
     ended(why);
   };
-  *at = std::make_unique<StreamPump>(std::move(ends), [door = door_, on_loop = std::move(on_loop)](std::string why) {
-    door->post([on_loop, why = std::move(why)] { on_loop(why); });
-  });
+  try {
+    *at = std::make_unique<StreamPump>(std::move(ends), [door = door_, on_loop](std::string why) {
+      door->post([on_loop, why = std::move(why)] { on_loop(why); });
+    });
+  } catch (const std::system_error& no_thread) {
+    pumps_.erase(at);
+    log_.write(Level::warning, domain_.str(), what + " can't be carried: " + no_thread.what());
+    ended(no_thread.what());
+  }
 }
 
 // ---------------------------------------------------------------- the destination
@@ -47,6 +63,7 @@ struct Carrier::Arrival {
   wire::Carry ticket;
   std::shared_ptr<Prepared> prepared = std::make_shared<Prepared>();
   StreamSet streams;
+  const std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
   int opening = 0;  ///< streams that are being set up
 };
 
@@ -74,7 +91,7 @@ class Carrier::ArrivingStream : public StreamEnd {
 };
 
 Carrier::Carrier(boost::asio::io_context& loop, CarrierSettings settings, NodeLink& link, engine::Log& log)
-    : loop_(loop), settings_(std::move(settings)), link_(link), log_(log) {
+    : loop_(loop), settings_(std::move(settings)), link_(link), log_(log), look_timer_(loop) {
   link_.receive_streams(this);
 }
 
@@ -103,21 +120,21 @@ Result<Fd> Carrier::to_libvirt(const NodeName& from, const wire::Carry& carry) {
   if (auto made = settings_.place.make(carry.migration, 0700); !made) return Error{made.error()};
   used_[carry.domain] = carry.attempt;
   arrivals_[carry.migration] = std::make_shared<Arrival>(loop_, log_, from, carry);
+  if (!looking_) look();
   return socket;
 }
 
 Result<Fd> Carrier::to_emulator(const NodeName& from, const wire::Carry& carry) {
   const auto found = arrivals_.find(carry.migration);
   if (found == arrivals_.end() || !found->second->same(from, carry)) return Error{"no such migration has begun"};
-  const std::string name = found->second->prepared->domain_name();
-  if (name.empty()) return Error{"its emulator does not listen yet"};
+  const auto emulator = found->second->prepared->emulator();
+  if (found->second->prepared->domain_name().empty()) return Error{"its emulator does not listen yet"};
+  if (found->second->streams.size() >= streams_most) return Error{"it has " + std::to_string(streams_most) + " streams already"};
   auto socket = connect_to(settings_.place.socket(carry.migration, carry.stream));
   if (!socket.ok()) return socket;
   // Another process of the same user could have been quicker than the emulator.
   const auto listener = peer_of(socket.value().get());
-  const auto emulator = Emulator::find(settings_.pid_directory, name, carry.domain);
-  if (!emulator.ok()) return Error{"its emulator can't be told: " + emulator.error()};
-  if (!listener || !emulator.value() || listener->pid != emulator.value()->pid()) return Error{"it is not the domain's emulator that listens"};
+  if (!listener || !emulator || emulator->dead() || listener->pid != emulator->pid()) return Error{"it is not the domain's emulator that listens"};
   return socket;
 }
 
@@ -127,12 +144,49 @@ void Carrier::begin(Arrival& arrival, wire::CarriedStream stream, Fd local, Secu
   const bool talk = stream == wire::CarriedStream::libvirt;
   if (talk) {
     ends.guard = std::make_unique<ArrivalGuard>(
-        ArrivalGuard::Ticket{ticket.domain, ticket.migration, settings_.place, settings_.capabilities ? settings_.capabilities() : ""}, arrival.prepared);
+        ArrivalGuard::Ticket{ticket.domain, ticket.migration, settings_.place, settings_.capabilities ? settings_.capabilities() : "", settings_.pid_directory},
+        arrival.prepared);
   }
   const std::string what = std::string("the stream (") + wire::to_string(stream) + ") from " + arrival.from;
-  arrival.streams.add(std::move(ends), what, [this, migration = ticket.migration, domain = ticket.domain, what, talk](const std::string& why) {
-    if (talk && !why.empty()) log_.write(Level::warning, domain.str(), what + " was ended: " + why);
+  arrival.streams.add(std::move(ends), what, [this, migration = ticket.migration, domain = ticket.domain, what](const std::string& why) {
+    if (!why.empty()) log_.write(Level::warning, domain.str(), what + " was ended: " + why);
     ended(migration);
+  });
+}
+
+bool Carrier::lost(const NodeName& node) {
+  if (link_.linked(node)) {
+    unlinked_.erase(node);
+    return false;
+  }
+  const auto now = std::chrono::steady_clock::now();
+  return now - unlinked_.try_emplace(node, now).first->second >= settings_.without_link;
+}
+
+void Carrier::look() {
+  std::erase_if(departures_, [](const auto& one) { return one.expired(); });
+  if (arrivals_.empty() && departures_.empty()) {
+    unlinked_.clear();
+    looking_ = false;
+    return;
+  }
+  looking_ = true;
+  for (const auto& [migration, arrival] : arrivals_) {
+    const bool prepared = !arrival->prepared->domain_name().empty();
+    std::string why;
+    if (lost(arrival->from)) why = "the link to " + arrival->from + " is down";
+    if (!prepared)
+      if (auto awaited = settings_.awaited(arrival->ticket.domain, arrival->from, arrival->ticket.attempt); !awaited) why = awaited.error();
+    if (!prepared && std::chrono::steady_clock::now() - arrival->begun >= settings_.prepare_within) why = "libvirt's Prepare has not been answered in time";
+    if (why.empty()) continue;
+    log_.write(Level::warning, arrival->ticket.domain.str(), "the migration that " + arrival->from + " began is cut off: " + why);
+    arrival->streams.stop();
+  }
+  for (const auto& one : departures_)
+    if (const auto departing = one.lock(); departing && lost(departing->to())) departing->cut("the link to " + departing->to() + " is down");
+  look_timer_.expires_after(settings_.look_every);
+  look_timer_.async_wait([this, life = std::weak_ptr<int>(life_)](boost::system::error_code code) {
+    if (!code && life.lock()) look();
   });
 }
 

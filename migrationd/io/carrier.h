@@ -10,6 +10,7 @@
 // has open, journalled; a claim is good for one migration.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <list>
 #include <map>
@@ -17,6 +18,7 @@
 #include <string>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "migrationd/engine/world.h"
 #include "migrationd/io/carried-migration.h"
@@ -36,6 +38,10 @@ struct CarrierSettings {
   std::function<std::string()> capabilities;
   /// Whether a copy of the domain may come from that node for that attempt, now; else why not.
   std::function<Outcome(const DomainUuid& domain, const NodeName& from, Attempt attempt)> awaited;
+  /// Tests make them shorter.
+  Milliseconds look_every{1000};
+  Milliseconds prepare_within{30'000};  ///< from the first stream until libvirt's Prepare is answered
+  Milliseconds without_link{20'000};    ///< a node whose link is down for so long has its streams ended
 };
 
 /// The pumps of one migration, each until its end.
@@ -46,9 +52,13 @@ class StreamSet {
   /// `ended`: on the loop, after the stream has been taken out; `why` is empty when it ended in order.
   void add(StreamPump::Ends ends, std::string what, std::function<void(std::string why)> ended);
   bool empty() const { return pumps_.empty(); }
+  std::size_t size() const { return pumps_.size(); }
+  /// Ends all of them soon.
+  void stop();
 
  private:
   std::shared_ptr<LoopDoor> door_;
+  std::shared_ptr<int> life_ = std::make_shared<int>(0);  ///< what is posted already when this ends finds it gone
   engine::Log& log_;
   DomainUuid domain_;
   std::list<std::unique_ptr<StreamPump>> pumps_;
@@ -73,12 +83,19 @@ class Carrier : public StreamReceiver, public MigrationCarrier {
   Result<Fd> to_emulator(const NodeName& from, const wire::Carry& carry);
   void begin(Arrival& arrival, wire::CarriedStream stream, Fd local, SecureStream remote);
   void ended(const std::string& migration);
+  void look();  ///< at migrations whose time, claim or node is gone, as long as there are any
+  bool lost(const NodeName& node);
 
   boost::asio::io_context& loop_;
   CarrierSettings settings_;
   NodeLink& link_;
   engine::Log& log_;
   Arrivals arrivals_;
+  std::vector<std::weak_ptr<CarriedMigration>> departures_;
+  std::map<NodeName, std::chrono::steady_clock::time_point> unlinked_;  ///< since when, as far as seen
+  boost::asio::steady_timer look_timer_;
+  bool looking_ = false;
+  std::shared_ptr<int> life_ = std::make_shared<int>(0);
   std::map<DomainUuid, Attempt> used_;  ///< the newest claim that a migration came for
 };
 

@@ -28,6 +28,8 @@ namespace {
 constexpr Milliseconds patience{2000};
 constexpr Milliseconds poll_step{100};
 constexpr Milliseconds abort_again{1000};
+/// libvirt heeds an abort only once QEMU sends; before that its call may hang with the destination's libvirt.
+constexpr Milliseconds cut_after{5000};
 /// The rate of a transfer is taken over no less.
 constexpr Milliseconds settled_rate{500};
 /// No migration lasts longer; its thread is given up then, its end is still found by polling.
@@ -137,6 +139,7 @@ MigrationJob::MigrationJob(LibvirtHypervisor& hypervisor, const DomainUuid& uuid
       death_(hypervisor.loop_),
       patience_(hypervisor.loop_),
       limit_(hypervisor.loop_),
+      cut_(hypervisor.loop_),
       poll_(hypervisor.loop_) {
   facts_.has_emulator = emulator_ != nullptr;
 }
@@ -178,6 +181,7 @@ void MigrationJob::order(const MigrateOrder& order) {
     auto opened = hypervisor_.carrier_ != nullptr ? hypervisor_.carrier_->depart(uuid_, order, emulator_) : Error{"nothing carries migrations here"};
     if (!opened.ok()) return returned(Error{what + ": " + opened.error()});
     *carried = std::move(opened.value());
+    carried_ = *carried;
     way.uri = (*carried)->libvirt_uri();
     way.migrate_uri = (*carried)->memory_uri();
     disks_uri = (*carried)->disks_uri();
@@ -304,6 +308,18 @@ void MigrationJob::abort_at(Milliseconds limit) {
   });
 }
 
+void MigrationJob::aborted() {
+  if (std::exchange(aborted_, true)) return;
+  cut_.expires_after(cut_after);
+  cut_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+    const auto self = weak.lock();
+    const auto carried = self ? self->carried_.lock() : nullptr;
+    if (error || !carried) return;
+    self->log(Level::warning, "the migration was aborted and has not ended; its streams are cut");
+    carried->cut("it was aborted, and did not end within " + std::to_string(cut_after.count() / 1000) + " s");
+  });
+}
+
 void MigrationJob::poll() {
   if (std::exchange(polling_, true)) return;
   hypervisor_.read(uuid_, [weak = weak_from_this()] {
@@ -339,6 +355,7 @@ void MigrationJob::judge() {
     end->why = "its time was up" + (advice_.reason.empty() ? "" : " (" + advice_.reason + ")") + ": " + end->why;
   auto done = std::exchange(done_, {});
   limit_.cancel();
+  cut_.cancel();
   patience_.cancel();
   poll_.cancel();
   death_.close();

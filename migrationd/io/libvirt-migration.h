@@ -8,6 +8,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "migrationd/converge/planner.h"
+#include "migrationd/io/carried-migration.h"
 #include "migrationd/io/libvirt-hypervisor.h"
 #include "migrationd/io/migration-end.h"
 
@@ -22,6 +23,8 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   void order(const engine::MigrateOrder& order);
   /// Does not begin it: it ends as one that failed for that reason, by what the domain is like now.
   void refuse(const std::string& why);
+  /// It was told to end. One that is carried and does not is cut off after a while: what hangs at the destination can't hold it.
+  void aborted();
   /// Whether it was begun here.
   bool ordered() const { return facts_.call != JobFacts::Call::none; }
   /// Follows one that runs already, and aborts it after `limit`.
@@ -62,6 +65,9 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   boost::asio::posix::stream_descriptor death_;
   boost::asio::steady_timer patience_;
   boost::asio::steady_timer limit_;
+  boost::asio::steady_timer cut_;
+  std::weak_ptr<CarriedMigration> carried_;
+  bool aborted_ = false;
   boost::asio::steady_timer poll_;
 };
 

@@ -174,6 +174,8 @@ void LibvirtHypervisor::abort_job(const DomainUuid& uuid, engine::Callback<Outco
     return boost::asio::post(loop_, [life = std::weak_ptr<int>(life_), done = std::move(done)] {
       if (life.lock()) done(Done{});
     });
+  if (const auto jobs = jobs_.find(uuid); jobs != jobs_.end())
+    for (const auto& job : jobs->second) job->aborted();
   call<Done>(
       uuid.str() + "/abort", what, config_.call_limit,
       [what, uuid](const Connection& connection) -> Outcome {

@@ -173,14 +173,10 @@ SecureStream LinkConnection::release() {
   detach(ssl);
   error_code ignored;
   auto& socket = stream_.next_layer().socket();
-  // A stream may be silent for long, and wants to ride out a short cut: longer than the link, but not for ever.
-  const auto limit = static_cast<unsigned int>(settings_.times.stream_silence.count());
-  const int on = 1, idle = std::max(1, static_cast<int>(limit / 4000)), probes = 3;
-  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof limit);
-  ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof idle);
-  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+  // It would also count a reader that takes nothing for a while, such as a disk that stalls. That the other node is gone is told by the
+  // link, whose daemon answers all the time.
+  const unsigned int none = 0;
+  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &none, sizeof none);
   SecureStream released(Fd(socket.release(ignored)), SslHandle(ssl));
   close("it carries a stream now");
   return released;

@@ -45,7 +45,6 @@ struct LinkTimes {
   Milliseconds authenticate{10000};  ///< for TLS and the Hellos
   Milliseconds keepalive{1000};      ///< between two Pings
   Milliseconds silence{5000};        ///< nothing heard for so long: the connection is dead. Also TCP_USER_TIMEOUT
-  Milliseconds stream_silence{20000};  ///< the same for a carried stream, longer
   Milliseconds redial_first{200};    ///< pause after the first failure; doubled with each further one ...
   Milliseconds redial_most{2000};    ///< ... up to this
 };

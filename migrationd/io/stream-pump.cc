@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <system_error>
 #include <vector>
 
 #include "migrationd/io/file.h"
@@ -143,14 +144,29 @@ class Pump {
   bool more_ = false;          ///< a whole piece was read: the rest is with OpenSSL, where poll() sees nothing of it
 };
 
+/// Signals are the main thread's: a thread that is made meanwhile gets none.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
 }  // namespace
 
 StreamPump::StreamPump(Ends ends, std::function<void(std::string)> done) : stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  // Signals are the main thread's.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  if (!stop_) throw std::system_error(errno, std::generic_category(), "no descriptor is left");
+  const SignalsBlocked blocked;
   thread_ = std::thread([ends = std::make_unique<Ends>(std::move(ends)), stop = stop_.get(), done = std::move(done)] {
+    pthread_setname_np(pthread_self(), "stream");
     std::string why;
     {
       Pump pump(std::move(*ends), stop);
@@ -158,7 +174,6 @@ StreamPump::StreamPump(Ends ends, std::function<void(std::string)> done) : stop_
     }
     done(std::move(why));
   });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 StreamPump::~StreamPump() {

@@ -36,6 +36,7 @@ class StreamPump {
     std::unique_ptr<StreamGuard> guard;  ///< null: all may pass
   };
   /// `done`: why it ended, empty when both sides ended it in order. Called once, in the pump's thread, as its last deed.
+  /// Throws std::system_error when the system has no thread or descriptor left; `done` is not called then.
   StreamPump(Ends ends, std::function<void(std::string why)> done);
   /// As stop(); returns when the thread has ended.
   ~StreamPump();

@@ -35,7 +35,8 @@ std::string own_capabilities() {
 
 /// Node b with a carrier and a libvirt that says nothing; node a asks.
 struct Destination {
-  Destination() {
+  explicit Destination(Milliseconds prepare_within = Milliseconds{30'000}) {
+    settings.prepare_within = prepare_within;
     settings.place = io::CarriedPlace(scratch.path() + "/run");
     REQUIRE(::mkdir((scratch.path() + "/run").c_str(), 0700) == 0);
     REQUIRE(settings.place.prepare().ok());
@@ -45,8 +46,11 @@ struct Destination {
     settings.libvirt_uri = "qemu:///system?socket=" + scratch.path() + "/libvirt";
     settings.pid_directory = scratch.path();
     settings.capabilities = [] { return own_capabilities(); };
+    settings.look_every = Milliseconds{20};
+    settings.without_link = Milliseconds{200};
     settings.awaited = [this](const DomainUuid& domain, const NodeName& from, Attempt attempt) -> Outcome {
       CHECK(from == "a");
+      if (!open) return Error{"the claim is over"};
       return domain == uuid && attempt == claimed ? Outcome(Done{}) : Error{"this node has no open claim"};
     };
     a.start();
@@ -74,6 +78,7 @@ struct Destination {
   boost::asio::io_context loop;
   Node a{loop, "a"}, b{loop, "b"};
   Attempt claimed{3, 1};
+  bool open = true;
   io::CarrierSettings settings{io::CarriedPlace(""), "", "", nullptr, nullptr};
   io::Fd libvirt;
   std::unique_ptr<io::Carrier> carrier;
@@ -130,6 +135,31 @@ TEST_CASE("carrier: only the ticket of an open claim opens libvirt's socket, and
   d.claimed = again.attempt = {3, 2};
   CHECK(d.ask(again) == "");
   CHECK(d.refused(d.ticket, "a migration has come for this claim before"));
+}
+
+TEST_CASE("carrier: a ticket that is over ends what it opened") {
+  Destination d;
+  SUBCASE("the claim is over before libvirt has prepared anything") {
+    CHECK(d.ask(d.ticket) == "");
+    CHECK(d.directory_there());
+    d.open = false;
+    CHECK(run_until(d.loop, [&] { return !d.directory_there(); }));
+    CHECK(d.b.log.has("is cut off: the claim is over"));
+  }
+  SUBCASE("the other node is gone") {
+    CHECK(d.ask(d.ticket) == "");
+    d.a.link->drop("b");
+    d.a.stop();
+    CHECK(run_until(d.loop, [&] { return !d.directory_there(); }));
+    CHECK(d.b.log.has("is cut off: the link to a is down"));
+  }
+}
+
+TEST_CASE("carrier: libvirt's Prepare has its time") {
+  Destination d(Milliseconds{100});
+  CHECK(d.ask(d.ticket) == "");
+  CHECK(run_until(d.loop, [&] { return !d.directory_there(); }));
+  CHECK(d.b.log.has("Prepare has not been answered in time"));
 }
 
 TEST_CASE("carrier: memory and disks come only for a migration whose emulator listens") {
@@ -269,6 +299,8 @@ TEST_CASE("carried place: whose the emulator is, and where libvirt listens") {
   REQUIRE(labelled.ok());
   CHECK(labelled.value().user == 12);
   CHECK(labelled.value().group == 34);
+  // A dynamic one is of the node that it was made on.
+  CHECK(io::emulator_owner("<domain><seclabel type='dynamic' model='dac'><label>+12:+34</label></seclabel></domain>", own_capabilities()).value().user == ::geteuid());
   CHECK(io::owner_of_label("root:root")->user == 0);
   CHECK(io::owner_of_label("0:0")->group == 0);
   for (const char* label : {"", "root", "nobody-knows-him:root", "+1x:+2", "+:+", "+99999999999:+1"}) CHECK(!io::owner_of_label(label));
