@@ -174,7 +174,7 @@ TEST_CASE("crm-simulate: each rule through the real scheduler") {
       {"both-stopping", "n1", Intent::keep, "n1", false, "active on n2, too"},
       {"both-stopping", "n2", Intent::offer, "n1", false, "n1"},
       {"both-half-stopped", "n2", Intent::keep, "n2", false, "active on n1, too"},
-      {"both-stopped-before", "n2", Intent::stop, "", false, "no stop"},
+      {"both-stopped-before", "n2", Intent::keep, "n2", false, "out of date"},
   };
   tests::Scratch scratch;
   for (const Row& row : rows) {
