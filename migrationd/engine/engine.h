@@ -248,6 +248,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
     Instant ends;
     wire::AskReady message;
     std::string why_not;  ///< its last no
+    bool incompatible = false;  ///< said by it
   };
   std::map<std::uint64_t, Question> questions_;
   struct Promise {

@@ -2,6 +2,7 @@
 // May a domain come to this node? Asked before every offer and push, so that a domain is not parted with
 // for a node that can't take it.
 #include <algorithm>
+#include <utility>
 
 #include "migrationd/engine/engine.h"
 #include "migrationd/engine/pending.h"
@@ -98,8 +99,13 @@ void Engine::ready_answered(const NodeName& from, const wire::Ready& answer) {
   const auto found = questions_.find(answer.question);
   const bool asked = found != questions_.end() && found->second.timer != 0;  // not only about to be
   if (!asked || found->second.node != from) return;
-  if (!answer.ready) found->second.why_not = from + " can't take it: " + answer.why;
-  if (!answer.ready && !answer.incompatible) return;  // asked again as long as there's time: what is in the way may be over soon
+  if (!answer.ready) {
+    // Asked again as long as there's time: what is in the way may be over soon. Incompatible twice running is a verdict: a guest
+    // may be stopped for it.
+    found->second.why_not = from + " can't take it: " + answer.why;
+    const bool again = std::exchange(found->second.incompatible, answer.incompatible);
+    if (!answer.incompatible || !again) return;
+  }
   Question question = std::move(found->second);
   questions_.erase(found);
   world_.clock.cancel(question.timer);

@@ -46,42 +46,52 @@ std::string own_cpu(const Connection& connection) {
 }
 
 /// `compared`: libvirt's verdict. One that it can't give is no refusal.
-Outcome cpu_verdict(int compared, const std::string& why) {
-  if (compared == VIR_CPU_COMPARE_IDENTICAL || compared == VIR_CPU_COMPARE_SUPERSET) return Done{};
-  if (compared == VIR_CPU_COMPARE_ERROR && libvirt_error_code() == VIR_ERR_NO_SUPPORT) return Done{};
-  return libvirt_error(why);
+engine::Fitness cpu_verdict(int compared, const std::string& why) {
+  if (compared == VIR_CPU_COMPARE_IDENTICAL || compared == VIR_CPU_COMPARE_SUPERSET) return {};
+  const int code = compared == VIR_CPU_COMPARE_ERROR ? libvirt_error_code() : static_cast<int>(VIR_ERR_CPU_INCOMPATIBLE);
+  if (code == VIR_ERR_NO_SUPPORT) return {};
+  return {libvirt_error(why).text, lasting_refusal(code, HostQuestion::cpu), ""};
 }
 
 /// host-passthrough: the guest has found all that the CPU of `there` can, and libvirt does not compare it.
-Result<std::string> check_passed_through(const Connection& connection, const std::string& there) {
-  Outcome verdict = cpu_verdict(virConnectCompareCPU(connection.get(), there.c_str(), VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE),
+engine::Fitness check_passed_through(const Connection& connection, const std::string& there) {
+  engine::Fitness verdict = cpu_verdict(virConnectCompareCPU(connection.get(), there.c_str(), VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE),
                                 "the domain has the whole CPU of the node that it leaves (host-passthrough), and this node's lacks some of it");
-  if (!verdict) return Error{verdict.error()};
+  if (!verdict.ok()) return verdict;
   const std::string differs = cpu_difference(there, own_cpu(connection));
-  return differs.empty() ? "" : "its CPU is passed through (host-passthrough), and " + differs + ": the guest may not like it";
+  if (!differs.empty()) verdict.doubt = "its CPU is passed through (host-passthrough), and " + differs + ": the guest may not like it";
+  return verdict;
 }
 
-Result<std::string> check_cpu(const Connection& connection, const DomainXml& domain, const std::map<std::string, std::string>& host) {
+engine::Fitness check_cpu(const Connection& connection, const DomainXml& domain, const std::map<std::string, std::string>& host) {
   auto text = [](const std::string& value) { return value.empty() ? nullptr : value.c_str(); };
   char* capabilities = virConnectGetDomainCapabilities(connection.get(), text(domain.emulator), text(domain.arch),
                                                        text(domain.machine), text(domain.virt_type), 0);
   if (capabilities == nullptr) {
-    if (libvirt_error_code() == VIR_ERR_NO_SUPPORT) return std::string();
-    return libvirt_error("machine type " + domain.machine + " (" + domain.virt_type + ") can't run on this node");
+    const int code = libvirt_error_code();
+    if (code == VIR_ERR_NO_SUPPORT) return {};
+    return {libvirt_error("machine type " + domain.machine + " (" + domain.virt_type + ") can't run on this node").text,
+            lasting_refusal(code, HostQuestion::capabilities), ""};
   }
   std::free(capabilities);
   if (const auto there = host.find(cpu_key); there != host.end()) return check_passed_through(connection, there->second);
   // Only a named model with its features can be compared: what host-model came to is one in the live definition. With
   // check='none' nobody promised the guest the features of its model, and libvirt does not look for them either.
-  if (!has(domain.cpu, "<model") || has(domain.cpu, "mode=\"host-") || has(domain.cpu, "check=\"none\"")) return std::string();
-  Outcome verdict = cpu_verdict(virConnectCompareHypervisorCPU(connection.get(), text(domain.emulator), text(domain.arch), text(domain.machine),
-                                                               text(domain.virt_type), domain.cpu.c_str(), VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE),
-                                "the domain's CPU can't be had on this node");
-  if (!verdict) return Error{verdict.error()};
-  return std::string();
+  if (!has(domain.cpu, "<model") || has(domain.cpu, "mode=\"host-") || has(domain.cpu, "check=\"none\"")) return {};
+  return cpu_verdict(virConnectCompareHypervisorCPU(connection.get(), text(domain.emulator), text(domain.arch), text(domain.machine),
+                                                    text(domain.virt_type), domain.cpu.c_str(), VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE),
+                     "the domain's CPU can't be had on this node");
 }
 
 }  // namespace
+
+bool lasting_refusal(int libvirt_error, HostQuestion question) {
+  switch (question) {
+    case HostQuestion::cpu: return libvirt_error == VIR_ERR_CPU_INCOMPATIBLE;
+    case HostQuestion::capabilities: return libvirt_error == VIR_ERR_INVALID_ARG || libvirt_error == VIR_ERR_CONFIG_UNSUPPORTED;
+  }
+  return false;
+}
 
 Outcome check_files(const DomainXml& domain) {
   if (!domain.emulator.empty() && ::access(domain.emulator.c_str(), X_OK) < 0) return Error{missing("emulator", domain.emulator)};
@@ -155,10 +165,10 @@ engine::Fitness check_domain(const Connection& connection, const std::string& xm
     if (!outcome) return unfit(outcome.error());
   const Result<std::string> resources = check_resources(connection, domain.value(), may_start_resources);
   if (!resources) return unfit(resources.error());
-  const Result<std::string> cpu = check_cpu(connection, domain.value(), host);
-  if (!cpu) return {cpu.error(), true, ""};
-  const std::string between = resources.value().empty() || cpu.value().empty() ? "" : "; ";
-  return {"", false, resources.value() + between + cpu.value()};
+  engine::Fitness cpu = check_cpu(connection, domain.value(), host);
+  if (!cpu.ok()) return cpu;
+  const std::string between = resources.value().empty() || cpu.doubt.empty() ? "" : "; ";
+  return {"", false, resources.value() + between + cpu.doubt};
 }
 
 }  // namespace migrationd::io

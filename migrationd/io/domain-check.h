@@ -36,6 +36,13 @@ std::string read_host_capabilities(const Connection& connection);
 
 // --- pieces of the above ---
 
+/// What libvirt is asked about this host for a domain: virConnectGetDomainCapabilities, or one of the comparisons of CPUs.
+enum class HostQuestion { capabilities, cpu };
+
+/// Whether this error (a virErrorNumber) says that the host can't take the domain as it is: waiting changes nothing then.
+/// Any other (a libvirtd that is being restarted, an internal error) is only no answer.
+bool lasting_refusal(int libvirt_error, HostQuestion question);
+
 /// The host's <cpu> in libvirt's capabilities; empty: it has none.
 std::string host_cpu(const std::string& capabilities);
 

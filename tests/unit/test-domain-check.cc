@@ -2,6 +2,8 @@
 // Of two hosts' CPUs what matters to a guest that has the whole of one; and what of a live definition is checked.
 #include <doctest/doctest.h>
 
+#include <libvirt/virterror.h>
+
 #include "migrationd/io/domain-check.h"
 
 using namespace migrationd::io;
@@ -19,6 +21,15 @@ TEST_CASE("domain-check: the host's CPU is found in libvirt's capabilities") {
   CHECK(host_cpu("<capabilities><host><uuid>x</uuid>" + one + "</host><guest><cpu/></guest></capabilities>") == one);
   CHECK(host_cpu("<capabilities><host/></capabilities>") == "");
   CHECK(host_cpu("no XML") == "");
+}
+
+TEST_CASE("domain-check: only what libvirt says of the host lasts; a libvirtd that is away has said nothing") {
+  CHECK(lasting_refusal(VIR_ERR_CPU_INCOMPATIBLE, HostQuestion::cpu));
+  CHECK(lasting_refusal(VIR_ERR_INVALID_ARG, HostQuestion::capabilities));
+  CHECK(lasting_refusal(VIR_ERR_CONFIG_UNSUPPORTED, HostQuestion::capabilities));
+  for (const HostQuestion question : {HostQuestion::cpu, HostQuestion::capabilities})
+    for (const int error : {VIR_ERR_OK, VIR_ERR_RPC, VIR_ERR_INTERNAL_ERROR, VIR_ERR_SYSTEM_ERROR, VIR_ERR_NO_CONNECT, VIR_ERR_OPERATION_FAILED})
+      CHECK_FALSE(lasting_refusal(error, question));
 }
 
 TEST_CASE("domain-check: another model or microcode is a doubt that is said") {

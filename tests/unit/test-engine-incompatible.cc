@@ -30,6 +30,11 @@ struct Node : EngineStage {
   }
   wire::AskReady question() const { return std::get<wire::AskReady>(sent.back().second); }
   void answers(bool ready, const std::string& why, bool incompatible) { hears(wire::Ready{question().question, ready, why, incompatible}); }
+  /// Said once may be a mistake.
+  void incompatible_twice(const std::string& why) {
+    answers(false, why, true);
+    answers(false, why, true);
+  }
   Phase phase() const { return engine->domains().at(0).state.phase; }
 };
 
@@ -37,9 +42,9 @@ const std::map<std::string, std::string> restart{{"on_incompatible", "restart"}}
 
 }  // namespace
 
-TEST_CASE("engine incompatible: by default the migration fails at once, and the guest runs on") {
+TEST_CASE("engine incompatible: by default the migration fails, and the guest runs on") {
   Node node({});
-  node.answers(false, "its CPU", true);
+  node.incompatible_twice("its CPU");
   REQUIRE(node.reply.has_value());
   CHECK(node.reply->code == wire::OcfCode::error);
   CHECK(node.reply->reason.find("its CPU") != std::string::npos);
@@ -49,7 +54,7 @@ TEST_CASE("engine incompatible: by default the migration fails at once, and the 
 TEST_CASE("engine incompatible: restart stops it when its definition would boot there, and the migration succeeds") {
   Node node(restart);
   CHECK(node.question().definition == "<domain/>");  // the live one, as the hypervisor gives it
-  node.answers(false, "its CPU", true);
+  node.incompatible_twice("its CPU");
   CHECK_FALSE(node.reply.has_value());
   CHECK(node.question().definition == "<domain>as it is booted</domain>");
   CHECK(node.question().host.empty());
@@ -67,8 +72,8 @@ TEST_CASE("engine incompatible: restart stops it when its definition would boot 
 TEST_CASE("engine incompatible: not stopped when it could not be booted there either, or for another reason than what it is") {
   Node node(restart);
   SUBCASE("it could not be booted") {
-    node.answers(false, "its CPU", true);
-    node.answers(false, "machine type pc-9.9", true);
+    node.incompatible_twice("its CPU");
+    node.incompatible_twice("machine type pc-9.9");
     REQUIRE(node.reply.has_value());
     CHECK(node.reply->code == wire::OcfCode::error);
     CHECK(node.reply->reason.find("its CPU") != std::string::npos);
@@ -82,9 +87,27 @@ TEST_CASE("engine incompatible: not stopped when it could not be booted there ei
   CHECK(node.shutdowns == 0);
 }
 
-TEST_CASE("engine incompatible: an agent that was killed meanwhile stops nothing") {
+TEST_CASE("engine incompatible: said once it is asked again, and what is not said twice running stops nothing") {
   Node node(restart);
   node.answers(false, "its CPU", true);
+  const std::uint64_t number = node.question().question;
+  SUBCASE("and can take it then") {
+    node.answers(true, "", false);
+    CHECK(node.phase() == Phase::moving);
+  }
+  SUBCASE("and refuses for another reason in between") {
+    node.answers(false, "libvirtd is away", false);
+    node.answers(false, "its CPU", true);
+    CHECK(node.phase() == Phase::held);
+  }
+  CHECK_FALSE(node.reply.has_value());
+  CHECK(node.question().question == number);
+  CHECK(node.shutdowns == 0);
+}
+
+TEST_CASE("engine incompatible: an agent that was killed meanwhile stops nothing") {
+  Node node(restart);
+  node.incompatible_twice("its CPU");
   node.engine->caller_gone(node.id);
   node.answers(true, "", false);
   CHECK(node.phase() == Phase::held);
@@ -93,7 +116,7 @@ TEST_CASE("engine incompatible: an agent that was killed meanwhile stops nothing
 
 TEST_CASE("engine incompatible: its memory is not saved, as it would not fit there") {
   Node node({{"on_incompatible", "restart"}, {"snapshot", "/srv/memory"}});
-  node.answers(false, "its CPU", true);
+  node.incompatible_twice("its CPU");
   node.answers(true, "", false);
   CHECK(node.memory_saves.empty());
   CHECK(node.shutdowns == 1);
