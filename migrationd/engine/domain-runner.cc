@@ -234,7 +234,6 @@ void DomainRunner::boot() {
   boot_waits_ = dropping_ || destroying_;
   if (boot_waits_) return;
   Definition definition{record_.uuid, record_.name, record_.definition, 0};
-  definition.image = image_to_boot();
   definition.disk = policy_.disk;
   if (definition.xml.empty()) {
     feed(event::BootFailed{"its definition is not known on this node: give the parameter config"});
@@ -325,12 +324,12 @@ void DomainRunner::shut_down(bool at_once) {
   if (stop_by_ > now) grace = std::max<Milliseconds>(stop_by_ - now - destroy_time, (stop_by_ - now) / 2);
   save_config();
   if (policy_.shutdown_timeout.count() > 0) grace = std::min(grace, policy_.shutdown_timeout);
-  saves_memory() ? save_memory() : ask_guest();
+  ask_guest();
   if (grace_timer_ != 0) world_.clock.cancel(grace_timer_);
   grace_timer_ = world_.clock.schedule(grace, [this] {
     grace_timer_ = 0;
     if (record_.state.phase == Phase::stopping) {
-      remark(policy_.snapshot.empty() ? "the guest did not shut down in time: destroying it" : "it did not end in time: destroying it");
+      remark("the guest did not shut down in time: destroying it");
       destroy();
     }
   });

@@ -78,10 +78,6 @@ class DomainRunner {
   /// Writes its definition back to the file of its resource, if that wants so and it runs here, and sends it to the nodes that do
   /// not have it. Nothing waits for it.
   void save_config();
-  /// It was seen to run without having been booted here: memory that was saved before is older than its disks now.
-  void ran_by_hand();
-  /// The stop that follows shuts it down: its memory would not fit where it is started next.
-  void without_memory() { without_memory_ = true; }
   /// `node` may have missed the last one.
   void not_synced(const NodeName& node) { unsynced_.insert(node); }
   /// A start has until then.
@@ -108,9 +104,6 @@ class DomainRunner {
   void job_ended(Attempt attempt, MigrationEnd end);
   void shut_down(bool at_once);
   void ask_guest();
-  bool saves_memory();
-  void save_memory();
-  std::optional<MemoryImage> image_to_boot() const;
   void destroy();
   void try_to_destroy(Instant until, bool first);
   bool to_be_destroyed() const;
@@ -133,7 +126,6 @@ class DomainRunner {
   std::deque<handoff::Event> mailbox_;
   std::deque<Remark> remarks_;
   std::string unwritten_;   // why the record on disk is left as it is
-  bool without_memory_ = false;
   bool saving_ = false;     // its definition
   std::string save_trouble_;  // said last
   std::set<NodeName> unsynced_;

@@ -115,10 +115,7 @@ DomainRunner& Engine::runner(const DomainUuid& uuid, const std::string& name) {
 // ---------------------------------------------------------------- hypervisor
 
 void Engine::domain_changed(const DomainUuid& uuid) {
-  DomainRunner* one = find(uuid);
-  if (one == nullptr) return;
-  if (one->state().phase == Phase::gone && one->view().here == handoff::Here::running) one->ran_by_hand();
-  one->feed(event::HereChanged{});
+  if (DomainRunner* one = find(uuid)) one->feed(event::HereChanged{});
 }
 
 void Engine::hypervisor_changed(bool usable) {

@@ -22,7 +22,6 @@ struct Policy {
   Milliseconds shutdown_timeout{0};       ///< how long the guest is waited for; 0: what the stop's time allows
   bool start_resources = false;           ///< the hypervisor's pools and networks that it uses are started before it comes
   bool restart_if_incompatible = false;   ///< a node that can't take it running gets it by a stop and a boot
-  std::string snapshot;                   ///< directory for its memory when it is really stopped; empty: it is shut down
   std::optional<CopyOnWrite> disk;        ///< made before a boot
   std::string save_config_to;             ///< the file to which a changed definition is written back; empty: it is not
   bool sync_config = false;               ///< and at the other nodes, too

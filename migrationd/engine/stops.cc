@@ -143,7 +143,6 @@ void Engine::move_cold(Pending& pending, const std::string& why) {
       const std::string more = boots.ok() ? "it is not this node's to stop any more" : "booted anew it could not run there either: " + boots.error();
       return finish(token, {wire::OcfCode::error, why + "; " + more});
     }
-    runner.without_memory();
     real_stop(*found->second, why + "; it is stopped here, to be booted on " + to + " (on_incompatible=restart)");
   }));
 }
@@ -182,7 +181,6 @@ void Engine::offer_if_ready(handoff::Token token, const StopIntent& intent) {
         keep(token, {Intent::keep, {}, "a migration failed before, and " + ready.error()}, stands);
         return;
       }
-      if (ready.incompatible) one.without_memory();
       real_stop(waiting, "it was to go to " + intent.to + ", but " + ready.error());
       return;
     }

@@ -82,12 +82,6 @@ struct Departure {
   bool may_start_resources = false;         ///< the hypervisor's storage pools and networks that it uses need not be active yet
 };
 
-/// The memory of a domain that was really stopped, in a directory that the administrator named.
-struct MemoryImage {
-  std::string directory;
-  Epoch epoch;  ///< of the holder that stopped it
-};
-
 /// A disk that is made before a boot: on top of `backing`, which stays as it is.
 struct CopyOnWrite {
   std::string backing;
@@ -102,8 +96,6 @@ struct Definition {
   std::string name;
   std::string xml;
   std::uint64_t memory_kib = 0;
-  /// It goes on from this one if there is one of exactly that epoch; all others of it are older than its disks, and removed.
-  std::optional<MemoryImage> image{};
   std::optional<CopyOnWrite> disk{};
 };
 
@@ -148,10 +140,6 @@ class Hypervisor {
   virtual void resume(const DomainUuid& uuid, Callback<Outcome> done) = 0;
   /// Asks the guest to power off; done means only that it was asked.
   virtual void ask_shutdown(const DomainUuid& uuid, const std::string& mode, Callback<Outcome> done) = 0;
-  /// Saves its memory, which ends it. Error: it runs on, or it ended and there is no image.
-  virtual void save_memory(const DomainUuid& uuid, const MemoryImage& to, Callback<Outcome> done) = 0;
-  /// It runs without its saved memory: removes that. Best effort, said in the log.
-  virtual void discard_memory(const DomainUuid& uuid, const std::string& directory) = 0;
   /// Ends the emulator; done means that its death is verified. Also the way to drop an arrived copy.
   virtual void destroy(const DomainUuid& uuid, Callback<Outcome> done) = 0;
   /// Peer-to-peer live migration; the copy arrives paused and stays so. Called back when the job's end is

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The part of LibvirtHypervisor that has a domain begin to execute, and that saves its memory when it ends.
+// The part of LibvirtHypervisor that has a domain begin to execute.
 #include "migrationd/io/copy-on-write.h"
 #include "migrationd/io/libvirt-hypervisor.h"
-#include "migrationd/io/memory-image.h"
 
 namespace migrationd::io {
 
@@ -31,16 +30,6 @@ Result<std::string> boot_domain(const Connection& connection, const engine::Defi
   std::string note;
   const auto add = [&note](const std::string& more) { note += more.empty() || note.empty() ? more : "; " + more; };
   add(old_state.value());
-  if (definition.image) {
-    const auto found = find_image(definition.uuid, *definition.image);
-    if (!found) return Error{what + ": " + found.error()};
-    add(found.value().note);
-    if (!found.value().path.empty()) add("it goes on from the memory in " + found.value().path);
-    if (!found.value().path.empty()) {
-      const Outcome restored = restore_memory(connection, definition.uuid, *definition.image, found.value().path);
-      return restored ? Result<std::string>(note) : Error{restored.error()};
-    }
-  }
   if (definition.disk) {
     const auto made = make_disk(*definition.disk, definition.xml, config.disk_limit);
     if (!made) return Error{what + ": " + made.error()};
@@ -54,7 +43,7 @@ Result<std::string> boot_domain(const Connection& connection, const engine::Defi
 }  // namespace
 
 void LibvirtHypervisor::boot(const engine::Definition& definition, engine::Callback<Outcome> done) {
-  const Milliseconds limit = definition.image ? config_.memory_limit : config_.boot_limit + (definition.disk ? 3 * config_.disk_limit : Milliseconds{0});
+  const Milliseconds limit = config_.boot_limit + (definition.disk ? 3 * config_.disk_limit : Milliseconds{0});
   call<std::string>(
       definition.uuid.str(), "boot domain " + definition.name, limit,
       [definition, config = config_](const Connection& connection) { return boot_domain(connection, definition, config); },
@@ -64,22 +53,6 @@ void LibvirtHypervisor::boot(const engine::Definition& definition, engine::Callb
         // The engine looks at the view next, so it must show the boot already.
         read(uuid, [outcome, done] { done(outcome); });
       });
-}
-
-void LibvirtHypervisor::save_memory(const DomainUuid& uuid, const engine::MemoryImage& to, engine::Callback<Outcome> done) {
-  call<Done>(
-      uuid.str() + "/memory", "save the memory of domain " + uuid.str(), config_.memory_limit,
-      [uuid, to](const Connection& connection) { return io::save_memory(connection, uuid, to); },
-      [this, uuid, done = std::move(done)](Outcome outcome) { read(uuid, [outcome, done] { done(outcome); }); });
-}
-
-void LibvirtHypervisor::discard_memory(const DomainUuid& uuid, const std::string& directory) {
-  calls_.run<FoundImage>(
-      uuid.str() + "/memory", "remove the saved memory of domain " + uuid.str(), config_.call_limit,
-      [uuid, directory] { return discard_images(uuid, directory); }, alive<Result<FoundImage>>([this, uuid](Result<FoundImage> found) {
-        if (!found) return log_.write(engine::Log::Level::alarm, uuid.str(), found.error());
-        if (!found.value().note.empty()) log_.write(engine::Log::Level::alarm, uuid.str(), "it was started by hand: " + found.value().note);
-      }));
 }
 
 }  // namespace migrationd::io

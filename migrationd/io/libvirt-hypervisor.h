@@ -35,7 +35,6 @@ struct LibvirtConfig {
   unsigned keepalive_count = 3;
   Milliseconds call_limit{10000};      ///< short calls: state, resume, shutdown, abort
   Milliseconds boot_limit{85000};
-  Milliseconds memory_limit{1'800'000};  ///< memory that is saved, or taken up again; the actions have limits of their own
   Milliseconds disk_limit{300'000};      ///< each program that makes a disk before a boot
   Milliseconds destroy_limit{12000};   ///< libvirt's part; then the emulator is killed through its pidfd
   Milliseconds check_limit{20000};
@@ -77,8 +76,6 @@ class LibvirtHypervisor : public engine::Hypervisor {
   void boot(const engine::Definition& definition, engine::Callback<Outcome> done) override;
   void resume(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
   void ask_shutdown(const DomainUuid& uuid, const std::string& mode, engine::Callback<Outcome> done) override;
-  void save_memory(const DomainUuid& uuid, const engine::MemoryImage& to, engine::Callback<Outcome> done) override;
-  void discard_memory(const DomainUuid& uuid, const std::string& directory) override;
   void destroy(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
   void migrate(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done) override;
   void watch_job(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done) override;

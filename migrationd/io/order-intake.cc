@@ -140,7 +140,6 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
     }
     policy.start_resources = parameters.start_resources;
     policy.restart_if_incompatible = parameters.restart_if_incompatible;
-    policy.snapshot = parameters.snapshot;
     if (!parameters.backingfile.empty())
       policy.disk = engine::CopyOnWrite{parameters.backingfile, disk_beside(parameters.config), parameters.stateless, parameters.copyindirs};
     if (parameters.save_config) policy.save_config_to = parameters.config;

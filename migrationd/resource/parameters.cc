@@ -250,10 +250,6 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
     for (const std::string& one : to.copyindirs)
       if (auto path = check_path(name, one); !path) return path;
   }
-  if (name == "snapshot") {
-    to.snapshot = value;
-    return check_path(name, value);
-  }
   if (name == "save_config_on_stop") to.save_config = *parse_boolean(value);
   if (name == "sync_config_on_stop") {  // comes after the other in the order of names
     to.sync_config = *parse_boolean(value);
@@ -268,10 +264,6 @@ constexpr const char* config_missing = "parameter config is missing: set it to t
 
 /// What each of them may be, but not beside the others.
 Outcome check_together(const Parameters& parameters) {
-  if (parameters.force_stop && !parameters.snapshot.empty())
-    return Error{"the parameters force_stop and snapshot can't be used together: the one ends the domain at once, the other saves its memory first"};
-  if (parameters.stateless && !parameters.backingfile.empty() && !parameters.snapshot.empty())
-    return Error{"the parameters stateless and snapshot can't be used together: memory that was saved on a disk can't go on with a new one"};
   if (parameters.backingfile.empty() && (parameters.stateless || !parameters.copyindirs.empty()))
     return Error{"the parameters stateless and copyindirs need backingfile: the image that the disk is made of"};
   return Done{};

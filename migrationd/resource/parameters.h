@@ -46,7 +46,6 @@ struct Parameters {
   std::string backingfile;               ///< absolute path
   bool stateless = false;
   std::vector<std::string> copyindirs;   ///< absolute paths
-  std::string snapshot;  ///< absolute path of a directory
   bool start_resources = false;
   bool save_config = false;  ///< also when only sync_config_on_stop is given
   bool sync_config = false;

@@ -161,12 +161,6 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "Directories to copy into a new disk",
      .long_text = "Directories and files, absolute paths separated by spaces, that are copied into the root of a disk that was made "
                   "anew, before the guest boots. Needs virt-copy-in (libguestfs-tools); the start's timeout must allow for it."},
-    {.name = "snapshot",
-     .short_text = "Directory for the memory of a stopped domain",
-     .long_text = "Absolute path of a directory, shared by the nodes or not. When the domain is really stopped, its memory is saved there, "
-                  "and the next boot goes on from it and removes it. It counts only for the very next boot of the domain in the cluster: "
-                  "when any node had it since, and so changed its disks, the memory is removed unused. When it can't be saved, the guest "
-                  "is shut down. Not together with force_stop."},
     {.name = "save_config_on_stop", .type = Type::boolean, .preset = "false",
      .short_text = "Write the running definition to the file",
      .long_text = "Write the definition of the domain, as it would be started next and with its passwords, back to the file that config "
@@ -188,6 +182,10 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "What to do when the guest powers itself off",
      .long_text = "restart: a guest that powered itself off is a failure, and the cluster manager starts it again. stop: "
                   "it stays off."},
+    {.name = "snapshot", .comes_with = "the snapshots",
+     .short_text = "Directory for the memory of a stopped domain",
+     .long_text = "Directory to which the memory of a domain is saved when it is stopped, and from which it is taken "
+                  "when it is started."},
     {.name = "xmfile", .reloadable = false, .comes_with = xl_files,
      .short_text = "Native Xen configuration file",
      .long_text = "Absolute path of the domain's configuration file in the format of xl. Use config with libvirt XML "

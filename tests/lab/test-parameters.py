@@ -118,54 +118,6 @@ def case_a_changed_definition_is_on_all_nodes_after_a_stop():
     check("changed while it ran" in on(lab)[0].virsh("desc", "vm1", "--title").stdout, "it was started from an older definition")
 
 
-MEMORY = "/var/lib/memory"
-
-
-def images(node):
-    return [name for name in node.run(f"ls {MEMORY}").stdout.split() if name.endswith(".memory")]
-
-
-def case_the_memory_of_a_stopped_domain_is_taken_up_again():
-    for node in lab.nodes:
-        node.run(f"mkdir -p {MEMORY}")
-    set_parameter("snapshot", MEMORY)
-    node, other = on(lab)
-    before = lab.guest("vm1").boot_id
-    lab.nodes[0].run(f"crm configure location here vm1 inf: {node.name}")
-    wait_settled(lab)
-    role("Stopped")
-    check(len(images(node)) == 1 and not images(other), f"after the stop: {images(node)}, {images(other)}")
-    role("Started")
-    lab.guest("vm1").wait_up(60)
-    check(lab.guest("vm1").boot_id == before, "it was booted anew")
-    check(not images(node), f"left where it could be used twice: {images(node)}")
-
-
-def case_memory_that_is_older_than_the_disks_is_never_taken_up():
-    node, other = on(lab)
-    role("Stopped")
-    check(len(images(node)) == 1, f"after the stop: {images(node)}")
-    lab.nodes[0].run("crm configure delete here")
-    lab.nodes[0].run(f"crm configure location there vm1 inf: {other.name}")
-    role("Started")
-    check(where(lab) == [other.name], f"vm1 runs on {where(lab)}")
-    lab.guest("vm1").wait_up(60)
-    between = lab.guest("vm1").boot_id
-    role("Stopped")
-    lab.nodes[0].run("crm configure delete there")
-    lab.nodes[0].run(f"crm configure location here vm1 inf: {node.name}")
-    check(len(images(node)) == 1, f"the old one is not there any more: {images(node)}")
-    role("Started")
-    check(where(lab) == [node.name], f"vm1 runs on {where(lab)}")
-    lab.guest("vm1").wait_up(60)
-    check(lab.guest("vm1").boot_id != between, "it went on from memory that is on the other node")
-    check(not images(node), f"older memory is still there: {images(node)}")
-    check("older than its disks" in log_of(node), "the log does not say so")
-    lab.nodes[0].run("crm configure delete here")
-    lab.nodes[0].run("crm_resource -r vm1 --delete-parameter snapshot")
-    wait_settled(lab)
-
-
 DISK = "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/lib/vm2/vm2.qcow2'/><target dev='vdb' bus='virtio'/></disk>"
 
 

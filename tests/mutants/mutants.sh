@@ -139,13 +139,6 @@ all_mutants() {
   $1 first-look-is-proof migrationd/io/fencing-memory.cc \
     's/if (!seen->second.absent) {/if (false) {/; s/\*seen->second.absent >= since/true/' \
     'unit fencing: what the first look of all finds*'
-  # Memory from another epoch than the one before the boot is on disks that have gone on.
-  $1 memory-of-any-epoch migrationd/io/memory-image.cc \
-    's/if (name == kept) {/if (!kept.empty()) {/' \
-    'unit memory-image: only that of the epoch before counts*'
-  $1 unusable-memory-is-lost migrationd/io/memory-image.cc \
-    's/if (::rename(path.c_str(), next.c_str()) != 0/if (::unlink(path.c_str()) != 0/' \
-    'unit memory-image: an image that can?t be taken up stays*'
   $1 definition-of-another-domain migrationd/io/saved-definition.cc \
     's/if (one->uuid != uuid)/if (false)/' \
     'unit saved-definition: nothing is written that is not surely the same domain?s*'

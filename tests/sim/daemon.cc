@@ -115,7 +115,6 @@ void Daemon::check(const engine::Departure& departure, engine::Callback<engine::
 
 void Daemon::start_resources(const engine::Definition&, engine::Callback<Outcome> done) { node.libvirt.ask(self(), std::move(done)); }
 
-void Daemon::save_memory(const DomainUuid& uuid, const engine::MemoryImage&, engine::Callback<Outcome> done) { destroy(uuid, std::move(done)); }
 void Daemon::save_definition(const DomainUuid&, const std::string&, engine::Callback<Result<engine::SavedDefinition>> done) {
   sim.to_daemon(1, self(), [done] { done(engine::SavedDefinition{}); });
 }

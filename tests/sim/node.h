@@ -48,8 +48,6 @@ struct Daemon : engine::Clock,
   void departure(const DomainUuid& uuid, const engine::MigrateOrder& way,
                  engine::Callback<Result<engine::Departure>> done) override;
   void check(const engine::Departure& departure, engine::Callback<engine::Fitness> done) override;
-  void save_memory(const DomainUuid& uuid, const engine::MemoryImage& to, engine::Callback<Outcome> done) override;
-  void discard_memory(const DomainUuid&, const std::string&) override {}
   void start_resources(const engine::Definition& definition, engine::Callback<Outcome> done) override;
   void save_definition(const DomainUuid& uuid, const std::string& file, engine::Callback<Result<engine::SavedDefinition>> done) override;
   void take_definition(const DomainUuid& uuid, const std::string& file, const std::string& xml,

@@ -25,8 +25,6 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   std::string name, detail;             ///< of the domain, as the hypervisor shows it
   int boots = 0, shutdowns = 0;
   Definition booted;                    ///< the last one
-  std::vector<std::pair<MemoryImage, Callback<Outcome>>> memory_saves;
-  std::vector<std::string> memory_discarded;  ///< in these directories
   Instant time{Milliseconds{1000}};
   std::map<TimerId, std::function<void()>> timers;
   std::vector<Callback<Outcome>> destroys;
@@ -92,8 +90,6 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   }
   void check(const Departure& departure, Callback<Fitness> done) override { checks.emplace_back(departure, std::move(done)); }
   void start_resources(const Definition& definition, Callback<Outcome> done) override { resources.emplace_back(definition, std::move(done)); }
-  void save_memory(const DomainUuid&, const MemoryImage& to, Callback<Outcome> done) override { memory_saves.emplace_back(to, std::move(done)); }
-  void discard_memory(const DomainUuid&, const std::string& directory) override { memory_discarded.push_back(directory); }
   void save_definition(const DomainUuid&, const std::string& file, Callback<Result<SavedDefinition>> done) override {
     saves.emplace_back(file, std::move(done));
   }

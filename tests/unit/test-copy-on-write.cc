@@ -120,6 +120,4 @@ TEST_CASE("copy-on-write: the disk lies beside the file of config, and the param
   CHECK(refused({{"copyindirs", "/srv"}}).find("need backingfile") != std::string::npos);
   CHECK(refused({{"backingfile", "golden.raw"}}).find("absolute path") != std::string::npos);
   CHECK(refused({{"backingfile", "/g"}, {"copyindirs", "/srv srv"}}).find("absolute path") != std::string::npos);
-  CHECK(refused({{"backingfile", "/g"}, {"stateless", "yes"}, {"snapshot", "/srv"}}).find("stateless and snapshot") != std::string::npos);
-  CHECK(refused({{"backingfile", "/g"}, {"snapshot", "/srv"}}).empty());
 }

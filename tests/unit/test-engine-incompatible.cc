@@ -113,11 +113,3 @@ TEST_CASE("engine incompatible: an agent that was killed meanwhile stops nothing
   CHECK(node.phase() == Phase::held);
   CHECK(node.shutdowns == 0);
 }
-
-TEST_CASE("engine incompatible: its memory is not saved, as it would not fit there") {
-  Node node({{"on_incompatible", "restart"}, {"snapshot", "/srv/memory"}});
-  node.incompatible_twice("its CPU");
-  node.answers(true, "", false);
-  CHECK(node.memory_saves.empty());
-  CHECK(node.shutdowns == 1);
-}
