@@ -21,30 +21,40 @@ namespace migrationd::io {
 
 namespace {
 
+/// How long a program may take, and who says that it is not wanted any more.
+struct Pace {
+  Milliseconds limit;
+  std::stop_token given_up;
+};
+
+constexpr const char* was_given_up = "the boot was given up";
+
 /// In this thread, to its end. Ok: its output.
-Result<std::string> carry_out(std::vector<std::string> argv, Milliseconds limit, const std::string& from_package) {
+Result<std::string> carry_out(std::vector<std::string> argv, const Pace& pace, const std::string& from_package) {
   boost::asio::io_context loop;
+  const std::stop_callback leave(pace.given_up, [&loop] { loop.stop(); });  // the loop's end is the program's
   std::optional<Result<ProcessEnd>> ended;
-  const ProcessOrder order{std::move(argv), {}, limit};
+  const ProcessOrder order{std::move(argv), {}, pace.limit};
   run_process(loop.get_executor(), order, [&](Result<ProcessEnd> end) { ended = std::move(end); });
   loop.run();
+  if (!ended || pace.given_up.stop_requested()) return Error{was_given_up};
   if (!ended->ok()) return Error{ended->error() + " (it comes with the package " + from_package + ")"};
   if (ended->value().exit_status != 0) return Error{describe(order, ended->value())};
   return ended->value().out;
 }
 
-Outcome make(const engine::CopyOnWrite& disk, const std::string& temporary, Milliseconds limit) {
-  const auto info = carry_out({"qemu-img", "info", "--output=json", disk.backing}, limit, "qemu-utils");
+Outcome make(const engine::CopyOnWrite& disk, const std::string& temporary, const Pace& pace) {
+  const auto info = carry_out({"qemu-img", "info", "--output=json", disk.backing}, pace, "qemu-utils");
   if (!info) return Error{info.error()};
   const auto format = image_format(info.value());
   if (!format) return Error{disk.backing + ": " + format.error()};
-  const auto made = carry_out({"qemu-img", "create", "-q", "-f", "qcow2", "-b", disk.backing, "-F", format.value(), temporary}, limit, "qemu-utils");
+  const auto made = carry_out({"qemu-img", "create", "-q", "-f", "qcow2", "-b", disk.backing, "-F", format.value(), temporary}, pace, "qemu-utils");
   if (!made) return Error{made.error()};
   if (disk.copied_in.empty()) return Done{};
   std::vector<std::string> copy{"virt-copy-in", "-a", temporary};
   copy.insert(copy.end(), disk.copied_in.begin(), disk.copied_in.end());
   copy.push_back("/");
-  const auto copied = carry_out(std::move(copy), limit, "libguestfs-tools");
+  const auto copied = carry_out(std::move(copy), pace, "libguestfs-tools");
   return copied ? Outcome{Done{}} : Outcome{Error{copied.error()}};
 }
 
@@ -57,7 +67,7 @@ Result<std::string> image_format(const std::string& answer) {
   return format->get<std::string>();
 }
 
-Result<std::string> make_disk(const engine::CopyOnWrite& disk, const std::string& xml, Milliseconds limit) {
+Result<std::string> make_disk(const engine::CopyOnWrite& disk, const std::string& xml, Milliseconds limit, const std::stop_token& given_up) {
   const std::string what = "make the disk " + disk.image;
   const Result<DomainXml> domain = parse_domain_xml(xml, "the domain's definition");
   if (!domain) return Error{what + ": " + domain.error()};
@@ -70,7 +80,9 @@ Result<std::string> make_disk(const engine::CopyOnWrite& disk, const std::string
   if (there && status.st_size > 0 && !disk.anew) return std::string();
   const std::string temporary = disk.image + ".new";
   ::unlink(temporary.c_str());  // what a node left that died in the middle of it
-  if (const Outcome made = make(disk, temporary, limit); !made) {
+  Outcome made = make(disk, temporary, {limit, given_up});
+  if (made && given_up.stop_requested()) made = Error{was_given_up};
+  if (!made) {
     ::unlink(temporary.c_str());
     return Error{what + ": " + made.error()};
   }

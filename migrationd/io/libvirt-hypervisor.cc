@@ -71,6 +71,8 @@ void LibvirtHypervisor::stop() {
   turn_timer_.cancel();
   queue_.clear();
   jobs_.clear();
+  for (auto& [uuid, boot] : boots_) boot.request_stop();
+  boots_.clear();
   connection_.reset();
   registry_.lost();
   trouble_ = "closed";

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include <boost/asio/io_context.hpp>
@@ -91,6 +92,8 @@ class LibvirtHypervisor : public engine::Hypervisor {
 
  private:
   friend class MigrationJob;
+  /// A boot that is under way creates nothing any more: it fails at once where it is still making a disk.
+  void give_up_boot(const DomainUuid& uuid);
   /// A migration that waits for its turn.
   struct Queued {
     DomainUuid uuid;
@@ -169,6 +172,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
   std::map<DomainUuid, Tracked> tracked_;
   std::map<DomainUuid, engine::DomainView> shown_;
   std::map<DomainUuid, std::vector<std::shared_ptr<MigrationJob>>> jobs_;
+  std::map<DomainUuid, std::stop_source> boots_;  ///< under way
 
   // --- whose turn it is (libvirt-turns.cc) ---
   void next_turns();

@@ -86,6 +86,7 @@ void LibvirtHypervisor::resume(const DomainUuid& uuid, engine::Callback<Outcome>
 
 void LibvirtHypervisor::ask_shutdown(const DomainUuid& uuid, const std::string& mode, engine::Callback<Outcome> done) {
   std::string what = "shut down domain " + uuid.str();
+  give_up_boot(uuid);
   call<Done>(
       uuid.str(), what, config_.call_limit,
       [what, uuid, mode](const Connection& connection) -> Outcome {
@@ -101,6 +102,7 @@ void LibvirtHypervisor::ask_shutdown(const DomainUuid& uuid, const std::string& 
 
 void LibvirtHypervisor::destroy(const DomainUuid& uuid, engine::Callback<Outcome> done) {
   std::string what = "destroy domain " + uuid.str();
+  give_up_boot(uuid);
   EmulatorHandle emulator;
   if (auto at = tracked_.find(uuid); at != tracked_.end()) emulator = at->second.emulator;
   const bool alive_now = emulator && !emulator->dead();

@@ -3,11 +3,16 @@
 // place of a whole one. The programs are stand-ins; the real ones are the lab's.
 #include <doctest/doctest.h>
 
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <future>
 #include <sstream>
 
 #include "migrationd/io/copy-on-write.h"
 #include "migrationd/io/order-intake.h"
 #include "migrationd/resource/parameters.h"
+#include "tests/unit/libvirt-fixture.h"
 #include "tests/unit/scratch.h"
 
 using namespace migrationd;
@@ -88,6 +93,51 @@ TEST_CASE("copy-on-write: what fails leaves the old disk as it was, and is said"
   CHECK_MESSAGE(made.error().find(why) != std::string::npos, made.error());
   CHECK(file_content(programs.image()) == "what the guest wrote");
   CHECK_FALSE(std::filesystem::exists(programs.image() + ".new"));
+}
+
+TEST_CASE("copy-on-write: a boot that is given up kills the program it is at, and leaves the old disk") {
+  Programs programs;
+  write_file(programs.image(), "what the guest wrote");
+  const std::string begun = programs.scratch / "begun";
+  REQUIRE(::mkfifo(begun.c_str(), 0600) == 0);
+  programs.program("virt-copy-in", "echo $$ >" + begun + "; exec sleep 300");
+  std::stop_source boot;
+  auto made = std::async(std::launch::async, [&] {
+    return io::make_disk({"/srv/golden.raw", programs.image(), true, {"/srv/etc"}}, programs.xml(), Milliseconds{300'000}, boot.get_token());
+  });
+  const pid_t program = std::stoi(file_content(begun));
+  boot.request_stop();
+  REQUIRE(made.wait_for(std::chrono::seconds(10)) == std::future_status::ready);
+  const auto end = made.get();
+  REQUIRE_FALSE(end.ok());
+  CHECK(end.error().find("given up") != std::string::npos);
+  CHECK(::kill(program, 0) < 0);
+  CHECK(file_content(programs.image()) == "what the guest wrote");
+  CHECK_FALSE(std::filesystem::exists(programs.image() + ".new"));
+}
+
+TEST_CASE("copy-on-write: a stop or a destroy ends the boot that is making a disk, and nothing is created after it") {
+  Programs programs;
+  const std::string begun = programs.scratch / "begun";
+  programs.program("virt-copy-in", ": >" + begun + "; exec sleep 300");
+  tests::LibvirtNode node(false);
+  node.hypervisor.start();
+  REQUIRE(node.until([&] { return node.log.has("is connected"); }));
+  const std::string disk = "<devices><disk type='file'><source file='" + programs.image() + "'/><target dev='vda'/></disk></devices></domain>";
+  std::string xml = node.xml();
+  xml.replace(xml.find("</domain>"), std::string::npos, disk);
+  engine::Definition definition{node.vm, "vm1", xml, 0};
+  definition.disk = engine::CopyOnWrite{"/srv/golden.raw", programs.image(), false, {"/srv/etc"}};
+  std::optional<Outcome> booted;
+  node.hypervisor.boot(definition, [&](Outcome outcome) { booted = outcome; });
+  REQUIRE(node.until([&] { return std::filesystem::exists(begun); }));
+  SUBCASE("a stop") { node.hypervisor.ask_shutdown(node.vm, "", [](Outcome) {}); }
+  SUBCASE("a destroy") { node.hypervisor.destroy(node.vm, [](Outcome) {}); }
+  REQUIRE(node.until([&] { return booted.has_value(); }));
+  REQUIRE_FALSE(booted->ok());
+  CHECK(booted->error().find("given up") != std::string::npos);
+  CHECK(node.look().here == handoff::Here::absent);
+  CHECK_FALSE(std::filesystem::exists(programs.image()));
 }
 
 TEST_CASE("copy-on-write: a definition without that disk is refused before anything is made") {
