@@ -88,6 +88,7 @@ struct CopyOnWrite {
   std::string image;
   bool anew = false;                   ///< also when it is there
   std::vector<std::string> copied_in;  ///< files and directories of this node that are copied into the root of a new one
+  std::string beside;                  ///< the file of `config`: who can't read it has not got the storage of the disk; empty: not asked
 };
 
 /// A domain to be booted: the libvirt XML, already checked.

@@ -78,6 +78,9 @@ Result<std::string> make_disk(const engine::CopyOnWrite& disk, const std::string
   const bool there = ::stat(disk.image.c_str(), &status) == 0;
   if (!there && errno != ENOENT) return Error{what + ": " + errno_text(errno)};
   if (there && status.st_size > 0 && !disk.anew) return std::string();
+  // In its place an empty directory is seen where the storage is not mounted: a new disk in it would have nothing of the guest's.
+  if (!disk.beside.empty() && ::access(disk.beside.c_str(), R_OK) != 0)
+    return Error{what + ": the parameter config names " + disk.beside + ", which can't be read here: " + errno_text(errno) + "; is its storage mounted?"};
   const std::string temporary = disk.image + ".new";
   ::unlink(temporary.c_str());  // what a node left that died in the middle of it
   Outcome made = make(disk, temporary, {limit, given_up});

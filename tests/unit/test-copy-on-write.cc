@@ -95,6 +95,25 @@ TEST_CASE("copy-on-write: what fails leaves the old disk as it was, and is said"
   CHECK_FALSE(std::filesystem::exists(programs.image() + ".new"));
 }
 
+TEST_CASE("copy-on-write: where the storage is not mounted no new disk is made") {
+  Programs programs;
+  const std::string config = programs.scratch / "vm1.xml";
+  const auto make = [&](bool anew) {
+    return io::make_disk({"/srv/golden.raw", programs.image(), anew, {}, config}, programs.xml(), Milliseconds{10'000});
+  };
+  for (const bool anew : {false, true}) {
+    const auto made = make(anew);
+    REQUIRE_FALSE(made.ok());
+    CHECK(made.error().find(config) != std::string::npos);
+    CHECK(made.error().find("mounted") != std::string::npos);
+  }
+  CHECK(programs.asked().empty());
+  CHECK_FALSE(std::filesystem::exists(programs.image()));
+  write_file(config, "<domain/>");
+  CHECK(make(false).ok());
+  CHECK(std::filesystem::exists(programs.image()));
+}
+
 TEST_CASE("copy-on-write: a boot that is given up kills the program it is at, and leaves the old disk") {
   Programs programs;
   write_file(programs.image(), "what the guest wrote");
@@ -158,6 +177,7 @@ TEST_CASE("copy-on-write: the disk lies beside the file of config, and the param
   REQUIRE(made.has_value());
   CHECK(made->image == "/srv/v1.2/vm1.qcow2");
   CHECK(made->backing == "/srv/golden.raw");
+  CHECK(made->beside == "/srv/v1.2/vm1.new.xml");
   CHECK(made->anew);
   CHECK(made->copied_in == std::vector<std::string>{"/srv/etc", "/srv/root"});
 
