@@ -129,6 +129,30 @@ bool Engine::another_is_silent(const DomainRunner& runner, const NodeName& node,
   });
 }
 
+/// Before something is stopped for a boot elsewhere, which then needs this proof of each node: that it answers, left in order, or
+/// was fenced since. unfenced=membership does not count, as nobody is to be put at risk for a move.
+void Engine::ask_whether_absent_beside_us(Callback<Outcome> done) {
+  std::set<NodeName> silent;
+  for (const NodeName& node : cluster_.others)
+    if (!world_.peers.linked(node)) silent.insert(node);
+  const bool alone = silent.size() == 1;  // the others would know whether it was back
+  for (const NodeName& node : farewells_)
+    if (alone || !farewell_is_doubtful(node)) silent.erase(node);
+  ask_whether_fenced(std::move(silent), std::move(done));
+}
+
+void Engine::ask_whether_fenced(std::set<NodeName> nodes, Callback<Outcome> done) {
+  if (nodes.empty()) return done(Done{});
+  const NodeName node = nodes.extract(nodes.begin()).value();
+  const auto silent = [node] { return Error{"the daemon of " + node + " does not answer, and nothing proves that node absent"}; };
+  if (world_.cluster.member(node)) return done(silent());
+  const auto heard = last_word_.find(node);
+  world_.cluster.fenced_since(node, heard == last_word_.end() ? begun_ : heard->second,
+                              alive<bool>([this, nodes = std::move(nodes), silent, done = std::move(done)](bool fenced) {
+    fenced ? ask_whether_fenced(nodes, done) : done(silent());
+  }));
+}
+
 void Engine::ask_fencing_again(const NodeName& node, Milliseconds after) {
   world_.clock.schedule(after, [this, node] { fencing_asked_.erase(node); });
 }

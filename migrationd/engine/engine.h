@@ -177,6 +177,8 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   void prove(DomainRunner& runner, const NodeName& node);
   void assume_absent(const DomainUuid& uuid, const NodeName& node);
   void ask_fencing_again(const NodeName& node, Milliseconds after);
+  void ask_whether_absent_beside_us(Callback<Outcome> done);
+  void ask_whether_fenced(std::set<NodeName> nodes, Callback<Outcome> done);
   void proven(const DomainUuid& uuid, const NodeName& node, handoff::Proof proof);
   void heard_from(const NodeName& node);
   void saw_at_work(const NodeName& node) override;

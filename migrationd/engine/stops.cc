@@ -131,19 +131,28 @@ void Engine::real_stop(Pending& pending, const std::string& reason) {
 }
 
 /// on_incompatible=restart: a migrate_to that ends with the domain really stopped is a success, and the migrate_from that follows
-/// boots it, as nobody has it. Only where it surely can: before that nothing is parted with.
+/// boots it, as nobody has it. Only where it surely can, also for the proof that a boot needs of every node and a migration does
+/// not: before that nothing is parted with.
 void Engine::move_cold(Pending& pending, const std::string& why) {
   const handoff::Token token = pending.token;
   const NodeName to = pending.order.target;
-  ask_whether_it_boots(to, *find(pending.uuid), pending.ends, alive<Fitness>([this, token, to, why](Fitness boots) {
+  const auto refuse = [this, token, why](const std::string& more) {
     const auto found = pending_.find(token);
     if (found == pending_.end() || found->second->time_is_up || !found->second->reply) return;
-    DomainRunner& runner = *find(found->second->uuid);
-    if (!boots.ok() || runner.state().phase != Phase::held || runner.view().here != Here::running) {
-      const std::string more = boots.ok() ? "it is not this node's to stop any more" : "booted anew it could not run there either: " + boots.error();
-      return finish(token, {wire::OcfCode::error, why + "; " + more});
-    }
-    real_stop(*found->second, why + "; it is stopped here, to be booted on " + to + " (on_incompatible=restart)");
+    finish(token, {wire::OcfCode::error, why + "; " + more});
+  };
+  if (find(pending.uuid)->record().definition.empty())
+    return refuse("it can't be booted there, as its definition is not known on this node: give the parameter config");
+  ask_whether_it_boots(to, *find(pending.uuid), pending.ends, alive<Fitness>([this, token, to, why, refuse](Fitness boots) {
+    if (!boots.ok()) return refuse("booted anew it could not run there either: " + boots.error());
+    ask_whether_absent_beside_us(alive<Outcome>([this, token, to, why, refuse](Outcome absent) {
+      const auto found = pending_.find(token);
+      if (found == pending_.end() || found->second->time_is_up || !found->second->reply) return;
+      const DomainRunner& runner = *find(found->second->uuid);
+      if (!absent.ok()) return refuse("stopped here it could be booted nowhere: " + absent.error());
+      if (runner.state().phase != Phase::held || runner.view().here != Here::running) return refuse("it is not this node's to stop any more");
+      real_stop(*found->second, why + "; it is stopped here, to be booted on " + to + " (on_incompatible=restart)");
+    }));
   }));
 }
 

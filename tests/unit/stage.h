@@ -29,6 +29,8 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   std::map<TimerId, std::function<void()>> timers;
   std::vector<Callback<Outcome>> destroys;
   std::vector<NodeName> at_work, fenced;
+  std::set<NodeName> unlinked, lost;    ///< whose daemon is silent; which are no members
+  std::vector<std::pair<NodeName, Callback<bool>>> fencing_questions;
   std::vector<std::string> answers;
   std::vector<std::pair<NodeName, wire::PeerMessage>> sent;
   std::vector<Record> written;
@@ -100,16 +102,16 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   // Peers
   void listen(PeerListener* listener) override { peer_listener = listener; }
   void send(const NodeName& to, const wire::PeerMessage& message) override { sent.emplace_back(to, message); }
-  bool linked(const NodeName&) const override { return true; }
+  bool linked(const NodeName& node) const override { return !unlinked.contains(node); }
   std::string boot_id(const NodeName&) const override { return {}; }
   void drop(const NodeName&) override {}
   // ClusterManager
   void listen(ClusterListener*) override {}
   std::set<NodeName> others() const override { return known.others; }
-  bool member(const NodeName&) const override { return true; }
+  bool member(const NodeName& node) const override { return !lost.contains(node); }
   bool active_here() const override { return true; }
   void staying(Callback<Outcome> done) override { done(Done{}); }
-  void fenced_since(const NodeName&, Instant, Callback<bool>) override {}
+  void fenced_since(const NodeName& node, Instant, Callback<bool> done) override { fencing_questions.emplace_back(node, std::move(done)); }
   void request_fencing(const NodeName&, const std::string&, Callback<Outcome>) override {}
   void fencing_configured(Callback<bool>) override {}
   void intent_of_stop(const StopQuestion&, Callback<StopIntent>) override {}

@@ -15,15 +15,16 @@ namespace {
 struct Node : EngineStage {
   std::optional<OrderReply> reply;
   OrderId id = 0;
-  explicit Node(std::map<std::string, std::string> parameters) {
+  explicit Node(std::map<std::string, std::string> parameters, const std::string& definition = "<domain>as it is booted</domain>") {
+    known.others.insert("n3");
     parameters["config"] = "/vm1.xml";
     shows("vm1", Here::running);
     handoff::State state;
     state.phase = Phase::held;
-    begin({{uuid, "vm1", "vm1", parameters, "<domain/>", state}});
+    begin({{uuid, "vm1", "vm1", parameters, definition.empty() ? "" : "<domain/>", state}});
     sent.clear();
     Order push = order(Order::Kind::migrate_to, "vm1");
-    push.definition->xml = "<domain>as it is booted</domain>";
+    push.definition->xml = definition;
     push.parameters = parameters;
     push.target = "n2";
     id = engine->order(push, [this](OrderReply said) { reply = std::move(said); });
@@ -103,6 +104,44 @@ TEST_CASE("engine incompatible: said once it is asked again, and what is not sai
   CHECK_FALSE(node.reply.has_value());
   CHECK(node.question().question == number);
   CHECK(node.shutdowns == 0);
+}
+
+TEST_CASE("engine incompatible: not stopped where a boot would have no definition") {
+  Node node(restart, "");
+  node.incompatible_twice("its CPU");
+  REQUIRE(node.reply.has_value());
+  CHECK(node.reply->code == wire::OcfCode::error);
+  CHECK(node.reply->reason.find("definition is not known") != std::string::npos);
+  CHECK(node.phase() == Phase::held);
+}
+
+TEST_CASE("engine incompatible: not stopped while a third node is silent, of which a boot would need proof") {
+  Node node(restart);
+  node.unlinked = {"n3"};
+  const auto boots = [&] {
+    node.incompatible_twice("its CPU");
+    node.answers(true, "", false);
+  };
+  bool stopped = false;
+  SUBCASE("it is a member") { boots(); }
+  SUBCASE("it is none, and was not fenced") {
+    node.lost = {"n3"};
+    boots();
+    REQUIRE(node.fencing_questions.size() == 1);
+    node.fencing_questions[0].second(false);
+  }
+  SUBCASE("it was fenced") {
+    node.lost = {"n3"};
+    boots();
+    REQUIRE(node.fencing_questions.size() == 1);
+    CHECK(node.fencing_questions[0].first == "n3");
+    node.fencing_questions[0].second(true);
+    stopped = true;
+  }
+  CHECK((node.phase() == Phase::stopping) == stopped);
+  CHECK(node.shutdowns == (stopped ? 1 : 0));
+  REQUIRE(node.reply.has_value() != stopped);
+  if (!stopped) CHECK(node.reply->reason.find("n3") != std::string::npos);
 }
 
 TEST_CASE("engine incompatible: an agent that was killed meanwhile stops nothing") {
