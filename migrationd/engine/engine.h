@@ -138,6 +138,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   DomainRunner* runner_of(const Order& order, OrderReply& why_not);
   void begin_start(Pending& pending);
   void start_resources(handoff::Token token);
+  void start_resources(const Definition& definition, Callback<Outcome> done);
   bool refused_for_memory(const Pending& pending);
   void begin_stop(Pending& pending);
   void begin_push(Pending& pending);
@@ -258,6 +259,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
     Instant ends;
   };
   std::map<DomainUuid, Promise> promises_;  ///< of domains whose holders were told that they have room here
+  std::set<DomainUuid> starting_resources_;  ///< of these the hypervisor starts pools and networks now: once at a time
   std::uint64_t next_question_ = 1;
   TimerId tick_timer_ = 0;
   unsigned ticks_ = 0;

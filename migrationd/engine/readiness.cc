@@ -34,6 +34,7 @@ std::string too_slow(const Departure& departure, const MigrateOrder& way, Millis
 }
 /// A hypervisor that is silent when a start begins is looked at in this rhythm.
 constexpr Milliseconds look_again_after = 200ms;
+constexpr const char* resources_under_way = "the storage pools and networks that the domain needs are being started";
 }  // namespace
 
 std::uint64_t Engine::new_question(const NodeName& node, const DomainRunner& runner, Instant order_ends, Callback<Fitness> done) {
@@ -172,14 +173,16 @@ void Engine::answer_ready(const NodeName& from, const wire::AskReady& question) 
   world_.cluster.staying(alive<Outcome>([this, answer, question](Outcome stays) {
     if (!stays.ok()) return answer(stays.error());
     if (question.definition.empty()) return answer("");
+    // Asked again meanwhile: the question that had them started is answered when they are.
+    if (starting_resources_.contains(question.domain)) return answer(resources_under_way);
     const Departure departure{question.definition, question.host, 0, question.start_resources};
     world_.hypervisor.check(departure, alive<Fitness>([this, answer, question](Fitness fitness) {
       if (!fitness.ok()) return answer(fitness.why_not, "", fitness.incompatible);
       if (!question.start_resources || question.only_asked) return answer("", fitness.doubt);
-      const Definition definition{question.domain, question.name, question.definition, 0};
-      world_.hypervisor.start_resources(definition, alive<Outcome>([answer, doubt = fitness.doubt](Outcome started) {
+      if (starting_resources_.contains(question.domain)) return answer(resources_under_way);
+      start_resources({question.domain, question.name, question.definition, 0}, [answer, doubt = fitness.doubt](Outcome started) {
         started.ok() ? answer("", doubt) : answer(started.error());
-      }));
+      });
     }));
   }));
 }
@@ -200,13 +203,26 @@ void Engine::start_resources(handoff::Token token) {
     world_.clock.schedule(look_again_after, [this, token] { start_resources(token); });
     return;
   }
-  if (here != Here::absent) return runner.feed(handoff::event::Start{token});
-  const Definition definition{runner.record().uuid, runner.record().name, runner.record().definition, 0};
-  world_.hypervisor.start_resources(definition, alive<Outcome>([this, token, waiting](Outcome started) {
+  // Without a definition nobody knows what it needs; it may be fetched all the same, and a boot says what is missing.
+  if (here != Here::absent || runner.record().definition.empty()) return runner.feed(handoff::event::Start{token});
+  if (starting_resources_.contains(pending->uuid)) {
+    pending_.at(token)->doubt = resources_under_way;
+    world_.clock.schedule(look_again_after, [this, token] { start_resources(token); });
+    return;
+  }
+  start_resources({runner.record().uuid, runner.record().name, runner.record().definition, 0}, [this, token, waiting](Outcome started) {
     const Pending* still = waiting();
     if (still == nullptr) return;
     if (!started.ok()) return finish(token, {wire::OcfCode::error, started.error()});
     find(still->uuid)->feed(handoff::event::Start{token});
+  });
+}
+
+void Engine::start_resources(const Definition& definition, Callback<Outcome> done) {
+  starting_resources_.insert(definition.uuid);
+  world_.hypervisor.start_resources(definition, alive<Outcome>([this, uuid = definition.uuid, done = std::move(done)](Outcome started) {
+    starting_resources_.erase(uuid);
+    done(std::move(started));
   }));
 }
 

@@ -125,6 +125,45 @@ TEST_CASE("engine-resources: a destination starts them before it says that it is
   }
 }
 
+TEST_CASE("engine-resources: asked again while they are being started, nobody starts them a second time") {
+  EngineStage stage;
+  stage.begin();
+  stage.hears(question(true, false));
+  stage.hears(question(true, false));  // while the first is being checked still
+  REQUIRE(stage.checks.size() == 2);
+  stage.checks[0].second({});
+  stage.checks[1].second({});
+  REQUIRE(stage.resources.size() == 1);
+  stage.hears(question(true, false));
+  CHECK(stage.checks.size() == 2);
+  REQUIRE(answer(stage) != nullptr);
+  CHECK_FALSE(answer(stage)->ready);
+  CHECK(answer(stage)->why.find("are being started") != std::string::npos);
+  SUBCASE("the first question is answered when they are") {
+    stage.sent.clear();
+    stage.resources[0].second(Done{});
+    REQUIRE(answer(stage) != nullptr);
+    CHECK(answer(stage)->ready);
+  }
+  SUBCASE("a start waits for the same run, and has its own after it") {
+    stage.give(start("true"));
+    CHECK(stage.resources.size() == 1);
+    stage.resources[0].second(Done{});
+    stage.timers.rbegin()->second();
+    CHECK(stage.resources.size() == 2);
+  }
+}
+
+TEST_CASE("engine-resources: a start of which no definition is known is not failed for it, as the domain may be fetched") {
+  EngineStage stage;
+  stage.begin();
+  Order order = start("true");
+  order.definition->xml.clear();
+  stage.give(order);
+  CHECK(stage.resources.empty());
+  CHECK(claims(stage) == 1);
+}
+
 TEST_CASE("engine-resources: nothing is started for who only asks, for what can't come, or unasked") {
   EngineStage stage;
   stage.begin();
