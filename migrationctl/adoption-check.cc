@@ -83,11 +83,12 @@ std::vector<std::string> obstacles(const BeforeAdoption& before, const intent::P
   return found;
 }
 
-std::set<std::string> disturbances(const intent::Plan& plan, const std::set<std::string>& resources) {
+std::set<std::string> disturbances(const intent::Plan& plan, const std::set<std::string>& resources, Whose whose) {
   std::set<std::string> found;
   for (const auto& [id, action] : plan.actions) {
     const std::string& what = action.operation;
     const bool begins = what == "start" || what == "promote";
+    if (whose == Whose::of_these && !resources.contains(action.resource)) continue;
     if (moves(action) && (!begins || resources.contains(action.resource))) found.insert(what + " of " + action.resource + " on " + action.node);
     if (action.kind == ActionKind::cluster && what == "stonith") found.insert("fencing of " + action.node);
   }

@@ -27,7 +27,9 @@ struct BeforeAdoption {
 std::vector<std::string> obstacles(const BeforeAdoption& before, const migrationd::intent::Plan& plan, const Status& status, bool undo);
 
 /// What the plan would take away, each as "stop of vm1 on n1": stops, demotions, migrations, fencing; of `resources` also starts.
-std::set<std::string> disturbances(const migrationd::intent::Plan& plan, const std::set<std::string>& resources);
+/// Of these alone, it is only what happens to `resources`.
+enum class Whose { of_all, of_these };
+std::set<std::string> disturbances(const migrationd::intent::Plan& plan, const std::set<std::string>& resources, Whose whose = Whose::of_all);
 
 /// Whether the plan starts, stops or moves the resource.
 bool about_to_change(const migrationd::intent::Plan& plan, const std::string& resource);

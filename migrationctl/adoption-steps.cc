@@ -132,7 +132,9 @@ Outcome AdoptionSteps::plan_is_quiet() {
   auto outlook = look_ahead(managed.value());
   if (!outlook) return Error{outlook.error()};
   std::vector<std::string> fresh;
-  for (const std::string& one : disturbances(outlook.value().plan, order_.resources))
+  // What comes upon others meanwhile is no reason to leave these unmanaged.
+  const Whose whose = putting_back_ ? Whose::of_these : Whose::of_all;
+  for (const std::string& one : disturbances(outlook.value().plan, order_.resources, whose))
     if (!order_.planned.contains(one)) fresh.push_back(one);
   if (!fresh.empty()) return Error{"once managed again, the cluster would do this: " + joined(fresh)};
   say(numbered("4. ", "the scheduler's plan has no stop"));
@@ -158,10 +160,9 @@ void AdoptionSteps::put_back(const std::string& why) {
 }
 
 Outcome AdoptionSteps::back() {
-  if (!new_definition_.empty() || order_.resumed) {
-    if (Outcome done = definition_back(); !done) return done;
-    if (Outcome done = look_for_it(order_.from); !done) return done;
-  }
+  if (new_definition_.empty() && !order_.resumed) return manage();  // all is as it was, but for our set
+  if (Outcome done = definition_back(); !done) return done;
+  if (Outcome done = look_for_it(order_.from); !done) return done;
   if (Outcome done = plan_is_quiet(); !done) return done;
   return manage();
 }

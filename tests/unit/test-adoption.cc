@@ -180,6 +180,14 @@ TEST_CASE("adopt: what a plan takes away") {
   CHECK(disturbances(fencing, {}) == std::set<std::string>{"fencing of n2"});
 }
 
+TEST_CASE("adopt: on the way back what a plan takes from others does not count") {
+  CHECK(disturbances(planned("stop", "other", "n1"), {"vm1"}, Whose::of_these).empty());
+  CHECK(disturbances(planned("stop", "vm1", "n1"), {"vm1"}, Whose::of_these) == std::set<std::string>{"stop of vm1 on n1"});
+  intent::Plan fencing;
+  fencing.actions[1] = {1, intent::ActionKind::cluster, "stonith", "", "n2", {}};
+  CHECK(disturbances(fencing, {"vm1"}, Whose::of_these).empty());
+}
+
 TEST_CASE("adopt: the parameters that an agent knows") {
   const auto names = parameter_names(R"(<?xml version="1.0"?><!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd">
     <resource-agent name="X"><parameters><parameter name="config"/><parameter name="hypervisor"/></parameters></resource-agent>)");
