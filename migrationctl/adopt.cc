@@ -197,6 +197,12 @@ class Adoption {
       const auto known = cluster_.parameters_of(order_.to);
       if (!known) return Error{agent(order_.to) + " can't be asked for its parameters: " + known.error()};
       for (const auto& [name, value] : one.parameters) {
+        if (name == "migration_transport" && value == "migrationd") {  // it would make qemu+migrationd://NODE/system of it
+          order_.dropped.insert(name + "=" + value);
+          parameters.erase(name);
+          say(one.id + ": " + agent(order_.to) + " has no " + name + "=" + value + ": it is removed, and what that agent does without it counts.");
+          continue;
+        }
         if (known.value().contains(name)) continue;
         order_.dropped.insert(name);
         parameters.erase(name);

@@ -101,11 +101,12 @@ Result<std::string> edited(const std::string& cib, const std::set<std::string>& 
   return text.str();
 }
 
-void drop(pugi::xml_node element, const std::set<std::string>& names) {
+void drop(pugi::xml_node element, const std::set<std::string>& which) {
   for (auto set : element.children("instance_attributes"))
     for (auto pair = set.child("nvpair"); pair;) {
       const auto next = pair.next_sibling("nvpair");
-      if (names.contains(attribute(pair, "name"))) set.remove_child(pair);
+      const std::string name = attribute(pair, "name");
+      if (which.contains(name) || which.contains(name + "=" + attribute(pair, "value"))) set.remove_child(pair);
       pair = next;
     }
 }

@@ -43,7 +43,7 @@ migrationd::Result<std::string> with_mark(const std::string& cib, const std::set
 migrationd::Result<std::string> without_mark(const std::string& cib, const std::set<std::string>& resources);
 
 /// The CIB with this provider for these resources, in their templates where it stands there, and without the parameters of
-/// these names.
+/// these names; one as "name=value" goes only where it has that value.
 migrationd::Result<std::string> with_provider(const std::string& cib, const std::set<std::string>& resources, const std::string& provider,
                                               const std::set<std::string>& parameters_to_drop);
 

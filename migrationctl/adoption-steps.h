@@ -16,7 +16,7 @@ namespace migrationctl {
 struct AdoptionOrder {
   std::set<std::string> resources;
   std::string from, to;                                 ///< providers
-  std::set<std::string> dropped;                        ///< parameters that the agent of `to` does not know
+  std::set<std::string> dropped;                        ///< parameters that the agent of `to` does not know, for with_provider
   std::map<std::string, std::set<std::string>> places;  ///< where the cluster counts each as active
   std::set<std::string> planned;                        ///< what the scheduler would take away in any case
   bool resumed = false;                                 ///< an earlier call was broken off

@@ -2,6 +2,8 @@
 // See utilization.h. An own change is a change of the configuration, too: so what was set is read again, once.
 #include "migrationd/io/utilization.h"
 
+#include <string_view>
+
 #include <pugixml.hpp>
 
 #include "migrationd/io/process.h"
@@ -27,6 +29,14 @@ bool as_wanted(pugi::xml_node primitive, const std::string& name, const std::opt
   return found == value.has_value();
 }
 
+/// Also where a template says the agent. Of a resource that went to another agent a daemon knows still until its next start.
+bool is_ours(const pugi::xml_document& document, pugi::xml_node primitive) {
+  const std::string model = primitive.attribute("template").value();
+  const pugi::xml_node says = model.empty() ? primitive : document.child("resources").find_child_by_attribute("template", "id", model.c_str());
+  const auto has = [&](const char* name, const char* value) { return std::string_view(says.attribute(name).value()) == value; };
+  return has("class", "ocf") && has("provider", "migrationd") && has("type", "VirtualDomain");
+}
+
 std::string words(const UtilizationChange& change) {
   return change.name + (change.value ? "=" + std::to_string(*change.value) : " (removed)");
 }
@@ -40,7 +50,7 @@ Result<std::vector<UtilizationChange>> utilization_changes(const std::string& ci
   std::vector<UtilizationChange> changes;
   for (const pugi::xpath_node& found : document.select_nodes("//primitive")) {
     const auto resource = wanted.find(found.node().attribute("id").value());
-    if (resource == wanted.end()) continue;
+    if (resource == wanted.end() || !is_ours(document, found.node())) continue;
     for (const auto& [name, value] : resource->second)
       if (!as_wanted(found.node(), name, value)) changes.push_back({resource->first, name, value});
   }

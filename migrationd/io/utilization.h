@@ -26,7 +26,7 @@ struct UtilizationChange {
 };
 
 /// What differs between `wanted` and the resources of `cib`, as `cibadmin --query --scope resources` prints it. Resources
-/// that it does not have are passed over. Errors: not that kind of XML.
+/// that it does not have, or that are not ocf:migrationd:VirtualDomain, are passed over. Errors: not that kind of XML.
 Result<std::vector<UtilizationChange>> utilization_changes(const std::string& cib, const std::map<std::string, engine::Utilization>& wanted);
 
 /// The command that makes the change.

@@ -120,6 +120,9 @@ TEST_CASE("adopt: the provider is changed where it stands, and parameters leave 
   CHECK(one(both.value(), "vm3").provider == "migrationd");
   CHECK_FALSE(one(both.value(), "vm2").parameters.contains("handoff"));
   CHECK(one(both.value(), "vm1").provider == "heartbeat");
+  const auto one_value = with_provider(cib, {"vm1", "vm2", "vm3"}, "migrationd", {"config=/vm2.xml"});
+  CHECK(one(one_value.value(), "vm1").parameters.contains("config"));
+  CHECK_FALSE(one(one_value.value(), "vm2").parameters.contains("config"));
 }
 
 TEST_CASE("adopt: a cluster that probes nothing can't be asked") {

@@ -82,6 +82,17 @@ TEST_CASE("utilization: what differs is found, also in a group; what is right, o
   CHECK_FALSE(io::utilization_changes("half <", {}).ok());
 }
 
+TEST_CASE("utilization: a resource that went to another agent is left alone, also where a template says the agent") {
+  const std::string moved = R"(<resources>
+    <template id="ours" class="ocf" provider="migrationd" type="VirtualDomain"/><template id="theirs" class="ocf" provider="heartbeat" type="VirtualDomain"/>
+    <primitive id="vm1" class="ocf" provider="heartbeat" type="VirtualDomain"/>
+    <primitive id="vm2" template="theirs"/><primitive id="vm3" template="ours"/><primitive id="vm4" template="nowhere"/></resources>)";
+  const Utilization cpu{{"cpu", 2}};
+  const auto changes = io::utilization_changes(moved, Wanted{{"vm1", cpu}, {"vm2", cpu}, {"vm3", cpu}, {"vm4", cpu}});
+  REQUIRE(changes.ok());
+  CHECK(changes.value() == std::vector<io::UtilizationChange>{{"vm3", "cpu", 2}});
+}
+
 TEST_CASE("utilization: only of what runs here and is held here") {
   EngineStage stage;
   stage.memory_kib = 65536;
