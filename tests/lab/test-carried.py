@@ -158,7 +158,7 @@ def case_a_libvirt_that_hangs_at_the_destination_holds_nothing():
     # By the destination, whose claim is over, or by the source, whose abort does not reach libvirt.
     wait_until(lambda: said_since(source, mark, "migration ended"), 20, "the end of a migration that hangs")
     check(boot_id_of(lab) == boot, "the guest was restarted")
-    destination.run("printf '#!/bin/sh\\n' >/etc/libvirt/hooks/qemu; pkill -f 'sleep 3217'")
+    destination.run("printf '#!/bin/sh\\n' >/etc/libvirt/hooks/qemu; pkill -f '^sleep 3217'")
     lab.nodes[0].run("crm_resource --clear -r vm1")
     op_timeout(lab, "migrate_to", 60)
     wait_settled(lab)
