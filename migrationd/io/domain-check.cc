@@ -50,7 +50,9 @@ engine::Fitness cpu_verdict(int compared, const std::string& why) {
   if (compared == VIR_CPU_COMPARE_IDENTICAL || compared == VIR_CPU_COMPARE_SUPERSET) return {};
   const int code = compared == VIR_CPU_COMPARE_ERROR ? libvirt_error_code() : static_cast<int>(VIR_ERR_CPU_INCOMPATIBLE);
   if (code == VIR_ERR_NO_SUPPORT) return {};
-  return {libvirt_error(why).text, lasting_refusal(code, HostQuestion::cpu), ""};
+  // A model that this libvirt does not know is an internal error to it, but one of its CPU driver.
+  const bool unknown_model = code == VIR_ERR_INTERNAL_ERROR && libvirt_error_domain() == VIR_FROM_CPU;
+  return {libvirt_error(why).text, unknown_model || lasting_refusal(code, HostQuestion::cpu), ""};
 }
 
 /// host-passthrough: the guest has found all that the CPU of `there` can, and libvirt does not compare it.

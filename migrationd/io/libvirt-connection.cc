@@ -74,6 +74,11 @@ int libvirt_error_code() {
   return error != nullptr ? error->code : 0;
 }
 
+int libvirt_error_domain() {
+  virErrorPtr error = virGetLastError();
+  return error != nullptr ? error->domain : 0;
+}
+
 void start_libvirt_events() {
   static std::once_flag once;
   std::call_once(once, [] {

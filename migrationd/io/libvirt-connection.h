@@ -27,6 +27,8 @@ using DomainHandle = std::unique_ptr<virDomain, DomainRelease>;
 Error libvirt_error(const std::string& what);
 /// The code of this thread's last error (virErrorNumber).
 int libvirt_error_code();
+/// Which part of libvirt reported it (virErrorDomain).
+int libvirt_error_domain();
 
 /// Starts libvirt's default event loop in a thread, once per process; must come before the first connection.
 /// Also ignores SIGPIPE in the process: libvirt does not guard its own writes.
