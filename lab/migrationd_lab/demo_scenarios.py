@@ -19,7 +19,7 @@ MIGRATIOND, OTHER = "migrationd", "VirtualDomain"
 VM = "vm1"
 XML = f"/etc/libvirt/lab/{VM}.xml"
 PRIMITIVE = (f"crm configure primitive {VM} {{agent}} params config={XML} hypervisor=qemu:///system "
-             "{{transport}} meta allow-migrate=true op monitor interval=10 timeout=30 "
+             "{transport} meta allow-migrate=true op monitor interval=10 timeout=30 "
              "op start timeout=90 op stop timeout=90 op migrate_to timeout=60 op migrate_from timeout=60")
 AGENTS = {MIGRATIOND: "ocf:migrationd:VirtualDomain", OTHER: "ocf:heartbeat:VirtualDomain"}
 HARESOURCES = {MIGRATIOND: f"node1 migrationd::{VM}", OTHER: f"node1 {VM}"}
