@@ -136,7 +136,8 @@ def lab_tests(tally):
     """The product's own first, AT_ONCE beside each other."""
     waiting = sorted(TOP.glob("tests/lab/test-*.py")) + sorted(TOP.glob("lab/tests/test-*.py"))
     os.environ.update({"MIGRATIOND_STAGE": str(STAGE),
-                       "HYPERVISOR_PROBE": str(BUILD / "tests/lab/hypervisor-probe")})
+                       "HYPERVISOR_PROBE": str(BUILD / "tests/lab/hypervisor-probe"),
+                       "MIGRATIOND_LOGS": str(BUILD / "lab")})
     (BUILD / "lab").mkdir(exist_ok=True)
     if not waiting:
         tally.fail("no test of the lab was found")
@@ -153,7 +154,7 @@ def lab_tests(tally):
                 output = test.log.read_text(errors="replace")
                 tally.read(test.name, output, test.process.returncode)
                 if len(tally.failed) > before:
-                    print(output[-5000:])
+                    print(output[-12000:])
                 say(f"{test.name}: {time.monotonic() - test.begun:.0f} s")
     finally:
         for test in running:

@@ -6,6 +6,7 @@ A test file defines functions case_NAME(); run() calls them in order and prints 
 
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -25,6 +26,8 @@ __all__ = ["LAB", "Lab", "LabError", "all_labs", "take_down", "labs_folder", "wa
            "traces", "machine_state", "SKIP"]
 
 SKIP = 77
+LOGS = ("migrationd.out", "pacemaker/pacemaker.log", "ha-log", "libvirt/qemu/vm1.log")
+LOG_LINES = 25
 
 
 def name(suffix=""):
@@ -48,9 +51,8 @@ def run(cases):
     try:
         return run_each(cases)
     except KeyboardInterrupt as e:
-        for lab in all_labs():
-            if re.fullmatch(rf"t{os.getpid()}(\D.*)?", lab):
-                take_down(lab)
+        for lab in own_labs():
+            take_down(lab)
         number = signal.Signals[str(e)] if str(e) else signal.SIGINT
         print(f"ended by {number.name}", flush=True)
         os._exit(128 + number)  # what is left to do would look for the lab
@@ -70,14 +72,37 @@ def run_each(cases):
             function()
         except (AssertionError, LabError) as e:
             failed += 1
+            tell_logs(case)
             print(f"FAIL {case}: {e}", flush=True)
         except Exception as e:
             failed += 1
             traceback.print_exc()
+            tell_logs(case)
             print(f"FAIL {case}: {e!r}", flush=True)
         else:
             print(f"PASS {case} ({time.monotonic() - started:.1f} s)", flush=True)
     return 1 if failed else 0
+
+
+def tell_logs(case):
+    """What the nodes of this test's labs have logged: the end of the daemons' own here, all of it in the folder that
+    MIGRATIOND_LOGS names."""
+    kept = os.environ.get("MIGRATIOND_LOGS")
+    for lab in own_labs():
+        for path in sorted((labs_folder() / lab / "nodes").glob("*/var/log")):
+            node = path.parent.parent.name
+            for log in LOGS:
+                if not (path / log).is_file():
+                    continue
+                if kept:
+                    shutil.copy(path / log, Path(kept) / f"{Path(sys.argv[0]).stem}.{case}.{node}.{Path(log).name}")
+                if log == LOGS[0]:
+                    for line in (path / log).read_text(errors="replace").splitlines()[-LOG_LINES:]:
+                        print(f"{node}: {line[:300]}")
+
+
+def own_labs():
+    return [lab for lab in all_labs() if re.fullmatch(rf"t{os.getpid()}(\D.*)?", lab)]
 
 
 def traces(lab_name):

@@ -8,10 +8,10 @@ namespace migrationd::converge {
 
 namespace {
 
-/// The shortest that TCG and KVM guests were seen to keep; below it QEMU's own stopping and starting counts for more.
-constexpr Milliseconds least{30};
+/// What QEMU needs itself to stop a guest and to save its devices is a few times this, so that less would shorten nothing.
+constexpr Milliseconds least{5};
 /// Passes that a guest has to converge to `least`.
-constexpr int patient_passes = 4;
+constexpr int patient_passes = 2;
 constexpr int last_step = 8;
 
 }  // namespace

@@ -21,6 +21,8 @@ constexpr Milliseconds time_to_be_gentle{100'000};
 constexpr int patience_share = 20;
 constexpr Milliseconds least_patience{1'000};
 constexpr Milliseconds most_patience{15'000};
+/// Where a stall begins: a guest that leaves the same after each pass had better stand still for a moment than be slowed.
+constexpr Milliseconds target_of_a_stall{30};
 /// With no more time than this it is now or never.
 constexpr Milliseconds last_chance{5'000};
 /// So many passes in a row that leave as much as before have found what the guest rewrites all the time; and what is allowed for it on top.
@@ -74,7 +76,7 @@ Milliseconds Planner::stalled_target(const Sample& sample) {
     const Milliseconds patience = budget_.time.count() == 0 ? most_patience : std::clamp(share, least_patience, most_patience);
     stall_ = Stall{sample.elapsed, pass_, sample.remaining, patience};
   }
-  Milliseconds target = downtime_target(0, budget_.downtime);
+  Milliseconds target = target_of_a_stall;
   for (Milliseconds at = stall_->since + stall_->patience; at <= sample.elapsed && target < budget_.downtime; at += stall_->patience) target *= 2;
   if (budget_.time.count() > 0 && budget_.time - sample.elapsed <= last_chance) return budget_.downtime;
   // What the guest rewrites all the time is no more than it may stand still for: waiting gains little, and it may be slowed for it.

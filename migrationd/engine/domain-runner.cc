@@ -306,7 +306,15 @@ void DomainRunner::start_job(const NodeName& to, Attempt attempt) {
   }));
 }
 
+void DomainRunner::switching_over() {
+  if (record_.state.phase != Phase::moving) return;
+  announced_away_ = true;
+  send(record_.state.peer, wire::SwitchingOver{record_.uuid, record_.state.serving});
+}
+
 void DomainRunner::job_ended(Attempt attempt, MigrationEnd end) {
+  const bool stays = end.end == handoff::JobEnd::runs_here || end.end == handoff::JobEnd::paused_here;
+  if (std::exchange(announced_away_, false) && stays) world_.hypervisor.announce(record_.uuid);
   if (!end.why.empty() && end.end != handoff::JobEnd::migrated) remark("the migration ended: " + end.why);
   if (end.end != handoff::JobEnd::runs_here && record_.state.phase == Phase::moving) host_.saw_at_work(record_.state.peer);
   feed(event::JobEnded{attempt, end.end, end.why});

@@ -80,6 +80,8 @@ class DomainRunner {
   void save_config();
   /// `node` may have missed the last one.
   void not_synced(const NodeName& node) { unsynced_.insert(node); }
+  /// Its job has come to the switchover: what is sent to the guest is to wait for it at the destination.
+  void switching_over();
   /// A start has until then.
   void start_by(Instant when) { start_by_ = when; }
 
@@ -134,6 +136,7 @@ class DomainRunner {
   bool stepping_ = false;   // a step's record is on its way to the disk, or its actions are being carried out
   bool resuming_ = false;
   bool dropping_ = false;
+  bool announced_away_ = false;  // the destination was told of the job's switchover
   bool ending_ = false;     // a shutdown or destroy is under way
   bool destroying_ = false;
   bool boot_waits_ = false;  // for the end of a destroy, which would else hit what is booted

@@ -130,6 +130,10 @@ void Engine::hypervisor_changed(bool usable) {
   recovered_ = true;
 }
 
+void Engine::switching_over(const DomainUuid& uuid) {
+  if (DomainRunner* one = find(uuid)) one->switching_over();
+}
+
 // ---------------------------------------------------------------- peers
 
 /// One overload per message of a peer.
@@ -210,6 +214,9 @@ struct Engine::FromPeer {
   }
   void operator()(const wire::Carry&) {}  // never on a link
   void operator()(const wire::Carried&) {}
+  void operator()(const wire::SwitchingOver& m) {
+    if (e.awaits_copy(m.domain, from, m.attempt).ok()) e.world_.hypervisor.announce(m.domain);
+  }
   void operator()(const wire::Ping&) {}
   void operator()(const wire::Pong&) {}
 

@@ -118,6 +118,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   // HypervisorListener
   void domain_changed(const DomainUuid& uuid) override;
   void hypervisor_changed(bool usable) override;
+  void switching_over(const DomainUuid& uuid) override;
   // PeerListener
   void received(const NodeName& from, const std::string& installation, const wire::PeerMessage& message) override;
   void link_changed(const NodeName& node, bool up) override;

@@ -122,6 +122,8 @@ class HypervisorListener {
   virtual void domain_changed(const DomainUuid& uuid) = 0;
   /// A complete fresh look was taken after the connection came (back), or the connection was lost.
   virtual void hypervisor_changed(bool usable) = 0;
+  /// A domain that migrates from here stands still for its switchover. Its job may fail yet.
+  virtual void switching_over(const DomainUuid& uuid) { (void)uuid; }
 };
 
 class Hypervisor {
@@ -152,6 +154,9 @@ class Hypervisor {
   /// now; its limit and downtime count.
   virtual void watch_job(const DomainUuid& uuid, const MigrateOrder& order, Callback<MigrationEnd> done) = 0;
   virtual void abort_job(const DomainUuid& uuid, Callback<Outcome> done) = 0;
+  /// Tells the network that the domain, which is here, running or paused, is reached here from now on: what is sent to a paused one waits
+  /// for it. Best effort; nobody waits for it.
+  virtual void announce(const DomainUuid& uuid) { (void)uuid; }
   /// Memory a new domain can have here, in KiB: what copies that are still arriving will take is not in it. Nothing: it
   /// can't be told.
   virtual std::optional<std::uint64_t> free_memory_kib() const = 0;

@@ -96,6 +96,9 @@ void read_interfaces(pugi::xml_node devices, DomainXml& domain) {
     // The live definition names the bridge of a network, too.
     for (const char* key : {one.type == "network" ? "network" : "bridge", "network", "dev", "path"})
       if (one.source.empty()) one.source = source.attribute(key).value();
+    one.bridge = source.attribute("bridge").value();
+    one.mac = node.child("mac").attribute("address").value();
+    one.target = node.child("target").attribute("dev").value();
     if (one.type == "hostdev" || one.type == "vdpa")
       domain.obstacles.push_back("a network interface of type " + one.type + " is a device of this host");
     domain.interfaces.push_back(std::move(one));

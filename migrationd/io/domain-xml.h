@@ -29,6 +29,9 @@ struct Disk {
 struct Interface {
   std::string type;    ///< bridge, network, direct, ethernet, hostdev, ...
   std::string source;  ///< bridge, network or device it is attached to
+  std::string bridge;  ///< type bridge, or a network's in a live definition; else empty
+  std::string mac;     ///< as libvirt writes it; empty: it has none yet
+  std::string target;  ///< the host's device, in a live definition; else empty
 };
 
 struct DomainXml {

@@ -341,7 +341,10 @@ void MigrationJob::poll() {
 void MigrationJob::event(const DomainEvent& event) {
   if (event.kind == DomainEvent::Kind::iteration) next_pass(event.event);
   if (event.kind != DomainEvent::Kind::lifecycle) return;
-  if (event.event == VIR_DOMAIN_EVENT_SUSPENDED && event.detail == VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED) facts_.switchover_seen = true;
+  if (event.event == VIR_DOMAIN_EVENT_SUSPENDED && event.detail == VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED) {
+    facts_.switchover_seen = true;
+    if (hypervisor_.listener_ != nullptr) hypervisor_.listener_->switching_over(uuid_);
+  }
   if (event.event == VIR_DOMAIN_EVENT_RESUMED) facts_.switchover_seen = false;
   if (event.event == VIR_DOMAIN_EVENT_STOPPED && event.detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED) facts_.stopped_migrated = true;
   judge();

@@ -16,6 +16,7 @@
 #include "migrationd/io/libvirt-hypervisor.h"
 #include "migrationd/io/libvirt-migration.h"
 #include "migrationd/io/local-resources.h"
+#include "migrationd/io/network-place.h"
 #include "migrationd/io/saved-definition.h"
 #include "migrationd/io/shutdown-mode.h"
 
@@ -191,6 +192,31 @@ void LibvirtHypervisor::abort_job(const DomainUuid& uuid, engine::Callback<Outco
         return error;
       },
       std::move(done));
+}
+
+void LibvirtHypervisor::announce(const DomainUuid& uuid) {
+  // Not beside the domain's own calls, which a resume may wait for.
+  call<Done>(
+      uuid.str() + "/announce", "announce domain " + uuid.str(), config_.progress_limit,
+      [uuid](const Connection& connection) -> Outcome {
+        Result<DomainHandle> domain = find_domain(connection, uuid);
+        if (!domain) return Error{domain.error()};
+        LibvirtString xml(virDomainGetXMLDesc(domain.value().get(), 0));
+        if (!xml) return libvirt_error("read its definition");
+        const Result<DomainXml> read = parse_domain_xml(xml.get(), "the running definition");
+        if (!read) return Error{read.error()};
+        std::string trouble;
+        for (const Interface& one : read.value().interfaces) {
+          const auto mac = parse_mac(one.mac);
+          if (!mac || one.target.empty() || (one.type != "bridge" && one.type != "network")) continue;
+          if (Outcome placed = place_guest(one.bridge, one.target, *mac); !placed) trouble += (trouble.empty() ? "" : "; ") + placed.error();
+        }
+        return trouble.empty() ? Outcome(Done{}) : Error{trouble};
+      },
+      [this, uuid](Outcome outcome) {
+        log_.write(engine::Log::Level::debug, uuid.str(),
+                   outcome ? "the network knows that it is reached here" : "the network learns where it is only from itself: " + outcome.error());
+      });
 }
 
 std::optional<std::uint64_t> LibvirtHypervisor::free_memory_kib() const {

@@ -72,11 +72,13 @@ template <class V> void fields(V& v, Carry& m) {
 template <class V> void fields(V& v, Carried& m) { v("why", m.why); }
 template <class V> void fields(V& v, Ping& m) { v("number", m.number); }
 template <class V> void fields(V& v, Pong& m) { v("number", m.number); }
+template <class V> void fields(V& v, SwitchingOver& m) { v("domain", m.domain), v("attempt", m.attempt); }
 
 // In the order of PeerMessage's alternatives.
 constexpr std::array<const char*, std::variant_size_v<PeerMessage>> kinds = {
     "hello",  "claim",   "withdraw", "given",     "released", "gone",     "wait", "acknowledged",
-    "invite", "refusal", "note",     "ask_ready", "ready",    "farewell", "carry", "carried", "ping", "pong"};
+    "invite", "refusal", "note",     "ask_ready", "ready",    "farewell", "carry", "carried", "ping", "pong",
+    "switching_over"};
 
 constexpr std::array<CarriedStream, 3> streams = {CarriedStream::libvirt, CarriedStream::memory, CarriedStream::disks};
 constexpr std::size_t migration_name_length = 32;

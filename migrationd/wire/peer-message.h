@@ -46,6 +46,9 @@ struct Gone {
 };
 struct Wait { DomainUuid domain; Attempt attempt; std::string why; };
 struct Acknowledged { DomainUuid domain; Attempt attempt; };
+/// "The guest stands still here, for the switchover of the migration that answers your claim." Only the network is to know:
+/// what is sent to the guest from now on had better wait at the destination. It gives nothing away.
+struct SwitchingOver { DomainUuid domain; Attempt attempt; };
 /// "Claim this of me": a push. `name`, `definition`: so that the destination knows what comes.
 /// `resource`, `parameters`: the resource and its parameters, for the destination's own record.
 struct Invite {
@@ -96,7 +99,7 @@ struct Ping { std::uint64_t number = 0; };
 struct Pong { std::uint64_t number = 0; };
 
 using PeerMessage = std::variant<Hello, Claim, Withdraw, Given, Released, Gone, Wait, Acknowledged, Invite, Refusal,
-                                 Note, AskReady, Ready, Farewell, Carry, Carried, Ping, Pong>;
+                                 Note, AskReady, Ready, Farewell, Carry, Carried, Ping, Pong, SwitchingOver>;
 
 const char* to_string(CarriedStream stream);
 

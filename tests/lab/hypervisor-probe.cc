@@ -122,6 +122,9 @@ class Probe : public engine::HypervisorListener {
       hypervisor_.ask_shutdown(uuid, mode, outcome);
     } else if (word == "destroy") {
       hypervisor_.destroy(uuid, outcome);
+    } else if (word == "announce") {
+      hypervisor_.announce(uuid);
+      print({{"done", word}});
     } else if (word == "abort") {
       hypervisor_.abort_job(uuid, outcome);
     } else if (word == "watch") {

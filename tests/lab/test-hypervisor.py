@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -113,6 +114,24 @@ def slow(to="node2", limit=0):
     return f"migrate {uuid()} qemu+tcp://{to}/system - 30 1 {limit}"
 
 
+def ask_while_it_is_paused(probe):
+    """One ping, on its way to the guest on that node when this returns. The network still knew the guest where it came from."""
+    mac = re.search(r"<mac address='(.*?)'", probe.node.virsh("dumpxml", "vm1").stdout)[1]
+    probe.do(f"announce {uuid()}")
+    wait_until(lambda: f"{mac} dev vnet" in probe.node.run("bridge fdb show br br0").stdout, 10, "the bridge to know the guest")
+    address = lab.guest("vm1").address
+    lab.client.run(f"ip neigh replace {address} lladdr {mac} dev eth0")  # or it would ask, and be answered, first
+    before = sent_pings()
+    asked = lab.client.popen(["fping", "-c", "1", "-t", "30000", address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: sent_pings() > before, 10, "the ping to leave")
+    return asked
+
+
+def sent_pings():
+    names, figures = [line.split() for line in lab.client.run("cat /proc/net/snmp").stdout.splitlines() if line.startswith("Icmp:")]
+    return int(dict(zip(names, figures))["OutEchos"])
+
+
 def case_up():
     global lab
     lab = Lab.up(name=name(), stack="none")
@@ -133,7 +152,9 @@ def case_a_copy_arrives_paused_and_is_known_as_one_after_a_restart():
     probes[1] = two = Probe("node2")
     check(two.here() == "paused", "after a restart of the daemon")
     check("urn:migrationd:copy" in lab.node("node2").virsh("dumpxml", "vm1").stdout, "no mark")
+    asked = ask_while_it_is_paused(two)
     check(two.do(f"resume {uuid()}")["ok"] and two.look()["healthy"], "resumed")
+    check(asked.wait(30) == 0, "what a client sent to the guest before it was resumed was lost")
     lab.guest("vm1").wait_up()
     # From now on a pause is the administrator's.
     lab.node("node2").virsh("suspend", "vm1")

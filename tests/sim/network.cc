@@ -26,6 +26,7 @@ struct KindOf {
   std::string operator()(const wire::Carried&) const { return "carried"; }
   std::string operator()(const wire::Ping&) const { return "ping"; }
   std::string operator()(const wire::Pong&) const { return "pong"; }
+  std::string operator()(const wire::SwitchingOver&) const { return "switching-over"; }
 };
 }  // namespace
 

@@ -23,7 +23,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   Here here = Here::absent;
   bool healthy = false;
   std::string name, detail;             ///< of the domain, as the hypervisor shows it
-  int boots = 0, shutdowns = 0;
+  int boots = 0, shutdowns = 0, announced = 0;
   Definition booted;                    ///< the last one
   Instant time{Milliseconds{1000}};
   std::map<TimerId, std::function<void()>> timers;
@@ -85,6 +85,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void migrate(const DomainUuid&, const MigrateOrder&, Callback<MigrationEnd> done) override { migration = std::move(done); }
   void watch_job(const DomainUuid&, const MigrateOrder&, Callback<MigrationEnd>) override {}
   void abort_job(const DomainUuid&, Callback<Outcome>) override {}
+  void announce(const DomainUuid&) override { ++announced; }
   std::optional<std::uint64_t> free_memory_kib() const override { return std::nullopt; }
   std::uint64_t memory_need_kib(const std::string&) const override { return 0; }
   void departure(const DomainUuid&, const MigrateOrder&, Callback<Result<Departure>> done) override {

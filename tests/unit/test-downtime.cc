@@ -8,9 +8,9 @@ using namespace migrationd;
 using converge::downtime_target;
 
 TEST_CASE("an idle guest is not stopped for longer than it needs") {
-  CHECK(downtime_target(0, Milliseconds{0}) == Milliseconds{30});
-  CHECK(downtime_target(1, Milliseconds{0}) == Milliseconds{30});
-  CHECK(downtime_target(2, Milliseconds{5000}) == Milliseconds{30});
+  CHECK(downtime_target(0, Milliseconds{0}) == Milliseconds{5});
+  CHECK(downtime_target(1, Milliseconds{0}) == Milliseconds{5});
+  CHECK(downtime_target(2, Milliseconds{5000}) == Milliseconds{5});
 }
 
 TEST_CASE("a guest that does not converge gets all it may have") {
@@ -27,5 +27,5 @@ TEST_CASE("a guest that does not converge gets all it may have") {
 }
 
 TEST_CASE("an administrator's smaller target is kept from the beginning") {
-  for (int pass = 0; pass < 12; ++pass) CHECK(downtime_target(pass, Milliseconds{10}) == Milliseconds{10});
+  for (int pass = 0; pass < 12; ++pass) CHECK(downtime_target(pass, Milliseconds{3}) == Milliseconds{3});
 }

@@ -138,3 +138,26 @@ TEST_CASE("engine runner: a stop moves nothing") {
   CHECK(runner.state().phase == Phase::gone);
   CHECK(runner.moved_to().empty());
 }
+
+TEST_CASE("engine runner: the destination hears of the switchover, and where the job then fails the network is told that the guest is here") {
+  for (const bool fails : {false, true}) {
+    CAPTURE(fails);
+    Stage stage;
+    stage.here = Here::running;
+    DomainRunner runner = stage.runner(in(Phase::held));
+    runner.switching_over();  // of a migration that is not ours
+    CHECK(stage.sent.empty());
+    runner.feed(event::Claim{"n2", {2, 1}, true, "", {7}});
+    REQUIRE(stage.migration);
+    runner.switching_over();
+    REQUIRE_FALSE(stage.sent.empty());
+    CHECK(stage.sent.back().first == "n2");
+    const auto* told = std::get_if<wire::SwitchingOver>(&stage.sent.back().second);
+    REQUIRE(told != nullptr);
+    CHECK(told->attempt == Attempt{2, 1});
+    CHECK(stage.announced == 0);
+    if (!fails) stage.here = Here::absent;
+    stage.migration({fails ? handoff::JobEnd::runs_here : handoff::JobEnd::migrated, ""});
+    CHECK(stage.announced == (fails ? 1 : 0));
+  }
+}

@@ -65,24 +65,24 @@ TEST_CASE("planner: an idle guest is not stopped for longer than it needs, and i
   Planner planner({Milliseconds{60'000}, Milliseconds{0}, true, false});
   CHECK(planner.opening().downtime == converge::downtime_target(0, Milliseconds{0}));
   const Advice first = planner.at(pass(1, 0, 1024, 100, 0));
-  CHECK(first.downtime == Milliseconds{30});
+  CHECK(first.downtime == Milliseconds{5});
   CHECK_FALSE(first.left);
   const Advice second = planner.at(pass(2, 10, 20, 100, 1));
   CHECK(second.step == Advice::Step::go_on);
-  CHECK(second.downtime == Milliseconds{30});
+  CHECK(second.downtime == Milliseconds{5});
   REQUIRE(second.left);
   CHECK(*second.left == Milliseconds{200});  // 20 MiB at 100 MiB/s; what is left then fits
   CHECK(second.reason == "it converges: the guest writes 1 MiB/s, the network carries 100 MiB/s");
 }
 
 TEST_CASE("planner: the downtime grows only when the time that is left asks for it, and never above what is allowed") {
-  // A pass leaves 9/10 of the one before: 2 s, 1.8 s, ... : 30 ms of it come after 40 passes, 18 s.
+  // A pass leaves 9/10 of the one before: 2 s, 1.8 s, ... : 5 ms of it come after 57 passes, 20 s.
   const auto at = [](int elapsed, int most) {
     Planner planner({Milliseconds{60'000}, Milliseconds{most}, true, false});
     return planner.at(pass(2, elapsed, 200, 100, 90));
   };
-  CHECK(at(10, 0).downtime == Milliseconds{30});
-  CHECK(at(36, 0).downtime > Milliseconds{30});  // 24 s are left, and not all of them are counted on
+  CHECK(at(10, 0).downtime == Milliseconds{5});
+  CHECK(at(36, 0).downtime > Milliseconds{5});  // 24 s are left, and not all of them are counted on
   CHECK(at(55, 0).downtime == Milliseconds{300});
   CHECK_FALSE(at(55, 0).left);
   CHECK(at(55, 50).downtime == Milliseconds{50});
@@ -100,7 +100,7 @@ TEST_CASE("planner: what the passes really leave counts, not what a long pass ma
   CHECK(planner.at(pass(4, 20, 172, 38, 32)).downtime == Milliseconds{30});
   CHECK(planner.at(pass(5, 21, 172, 38, 32)).downtime == Milliseconds{60});
   CHECK(planner.at(pass(6, 30, 172, 38, 32)).downtime == converge::usual_downtime);
-  CHECK(planner.at(pass(7, 31, 50, 38, 10)).downtime == Milliseconds{30});  // the burst is over
+  CHECK(planner.at(pass(7, 31, 50, 38, 10)).downtime == Milliseconds{5});  // the burst is over
 }
 
 TEST_CASE("planner: post-copy only with consent, and not for one burst") {
