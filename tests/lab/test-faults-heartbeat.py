@@ -23,6 +23,7 @@ def moves_in_spite_of(blow):
     well(lab, two, before)
     takeover(one)
     well(lab, one, before)
+    all_there(lab)  # Heartbeat takes no order while its last one is not over
 
 
 def times_fenced(shooter, node):
