@@ -47,7 +47,10 @@ class Departing : public CarriedMigration, public std::enable_shared_from_this<D
     return Done{};
   }
 
-  std::string libvirt_uri() const override { return "qemu+unix:///system?socket=" + place_.socket(ticket_.migration, CarriedStream::libvirt); }
+  std::string libvirt_uri() const override {
+    // A libvirt of one daemon per driver (virtqemud) connects from inside in no other mode.
+    return "qemu+unix:///system?mode=direct&socket=" + place_.socket(ticket_.migration, CarriedStream::libvirt);
+  }
   std::string memory_uri() const override { return "unix://" + place_.socket(ticket_.migration, CarriedStream::memory); }
   std::string disks_uri() const override { return "unix://" + place_.socket(ticket_.migration, CarriedStream::disks); }
   const std::string& trouble() const override { return trouble_; }
