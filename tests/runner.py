@@ -85,7 +85,7 @@ def must_build():
 
 def make_check(tally):
     say("make check")
-    status, output = run(["make", "check"], BUILD_LIMIT, log=BUILD / "check.log")
+    status, output = run(["make", f"-j{os.cpu_count() or 1}", "check"], BUILD_LIMIT, log=BUILD / "check.log")
     programs = re.findall(r"^(PASS|FAIL|SKIP|ERROR|XPASS): (.*)$", output, re.M)
     for _, program in programs:
         log = BUILD / (re.sub(r"\.(py|sh|test)$", "", program) + ".log")

@@ -77,6 +77,7 @@ void read_disks(pugi::xml_node devices, DomainXml& domain) {
     if (disk.type == "file") disk.source = source.attribute("file").value();
     if (disk.type == "block") disk.source = source.attribute("dev").value();
     if (disk.type == "dir") disk.source = source.attribute("dir").value();
+    disk.protocol = source.attribute("protocol").value();
     disk.target = node.child("target").attribute("dev").value();
     disk.shareable = node.child("shareable");
     disk.read_only = node.child("readonly");
@@ -149,6 +150,12 @@ DomainUuid uuid_from_name(std::string_view name) {
     uuid += hex[digest[i] & 15];
   }
   return *DomainUuid::parse(uuid);
+}
+
+bool kernel_lets_go(const DomainXml& domain) {
+  return std::all_of(domain.disks.begin(), domain.disks.end(), [](const Disk& disk) {
+    return disk.type == "file" || disk.type == "block" || (disk.type == "network" && disk.protocol == "nbd");
+  });
 }
 
 Result<DomainXml> parse_domain_xml(std::string_view text, const std::string& where) {

@@ -24,6 +24,7 @@ struct Disk {
   bool optional = false;  ///< an empty drive, or one that may be missing (startupPolicy)
   bool shareable = false;
   bool read_only = false;
+  std::string protocol{};  ///< of type network: nbd, rbd, ...; else empty
 };
 
 struct Interface {
@@ -59,6 +60,10 @@ struct DomainXml {
 /// UUIDv5 (RFC 4122, section 4.3) of a domain's name in the namespace 9ad4e9b8-0f5b-5d6e-8a0c-3f1a6b7c2d10,
 /// which is this project's own. So all nodes that read the same file without <uuid> mean the same domain.
 DomainUuid uuid_from_name(std::string_view name);
+
+/// Whether the end of the emulator alone, even by SIGKILL, leaves nothing held of the disks: the kernel closes files, devices and NBD
+/// connections, but a lock of Ceph, say, would stand until its server misses the emulator.
+bool kernel_lets_go(const DomainXml& domain);
 
 /// Reads a definition. `where` is used in the error's text, such as the file's path.
 Result<DomainXml> parse_domain_xml(std::string_view text, const std::string& where);

@@ -21,6 +21,7 @@
 
 #include "migrationd/engine/world.h"
 #include "migrationd/io/blocking-calls.h"
+#include "migrationd/io/domain-log.h"
 #include "migrationd/io/domain-registry.h"
 #include "migrationd/io/emulator.h"
 #include "migrationd/io/job-progress.h"
@@ -32,6 +33,7 @@ namespace migrationd::io {
 struct LibvirtConfig {
   std::string uri = "qemu:///system";
   std::string pid_directory = libvirt_pid_directory;
+  std::string log_directory = libvirt_log_directory;
   int keepalive_seconds = 2;
   unsigned keepalive_count = 3;
   Milliseconds call_limit{10000};      ///< short calls: state, resume, shutdown, abort

@@ -2,6 +2,7 @@
 // One migration job of LibvirtHypervisor, from the order until its end is certain.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -36,6 +37,7 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
 
  private:
   void watch_emulator();
+  void hasten_end();  ///< of the emulator, once libvirt has decided on it
   void returned(Outcome outcome);
   void next_pass(int number);  ///< its figures are asked for, and the planner
   void steer(const JobProgress& progress);
@@ -63,6 +65,8 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   bool out_of_time_ = false;       ///< it was aborted for that
   bool polling_ = false;
   boost::asio::posix::stream_descriptor death_;
+  std::shared_ptr<std::atomic<bool>> may_hasten_ = std::make_shared<std::atomic<bool>>(false);
+  std::unique_ptr<DomainLog> domain_log_;  ///< from the switchover on
   boost::asio::steady_timer patience_;
   boost::asio::steady_timer limit_;
   boost::asio::steady_timer cut_;

@@ -22,7 +22,7 @@ from handoff_lab import add_vm, check, linked, on, one_writer, up, wait_settled,
 from migrationd_lab import LabError  # after handoff_lab, which finds it
 from migrationd_lab.lab import end_on_signals
 
-NETWORKS = {"fast": None, "slow": "60mbit"}
+NETWORKS = {"fast": "off", "slow": "100mbit"}
 MOMENTS = {"fast": 3.0, "slow": 12.0}  # seconds after the order within which the fault comes
 LONGEST_CUT = 12.0  # from a flicker to a split with fencing
 
@@ -115,11 +115,8 @@ class Round:
         lab, guest = self.lab, self.lab.guest("vm1")
         before = boot_id_of(lab)
         meta(lab, "allow-migrate", str(self.push).lower())
-        if NETWORKS[self.network]:
-            guest.dirty(20, 60)
-            lab.limit(self.source.name, NETWORKS[self.network])
-        else:
-            guest.dirty(8, 4)
+        guest.dirty(8, 4)
+        lab.limit(self.source.name, NETWORKS[self.network])
         try:
             move_to(lab, self.destination)
             time.sleep(self.after)  # the moment is the matter: whatever is under way then is struck

@@ -146,3 +146,18 @@ TEST_CASE("copy-mark: is put beside other metadata, once, and says whether the d
   CHECK(copy_mark_ran("<copy ran=\"yes\"/>"));
   CHECK(copy_mark_ran("broken"));
 }
+
+TEST_CASE("domain-xml: a killed emulator leaves nothing held of files, devices and NBD, but of what has servers with locks") {
+  const auto lets_go = [](const std::string& disks) {
+    const auto read = io::parse_domain_xml("<domain type='qemu'><name>vm</name><memory>1024</memory><devices>" + disks + "</devices></domain>", "test");
+    REQUIRE(read.ok());
+    return io::kernel_lets_go(read.value());
+  };
+  const std::string file = "<disk type='file'><source file='/x'/><target dev='vda'/></disk>";
+  const std::string nbd = "<disk type='network'><source protocol='nbd' name='x'/><target dev='vdb'/></disk>";
+  const std::string rbd = "<disk type='network'><source protocol='rbd' name='pool/x'/><target dev='vdc'/></disk>";
+  CHECK(lets_go(""));
+  CHECK(lets_go(file + nbd + "<disk type='block'><source dev='/dev/x'/><target dev='vdd'/></disk>"));
+  CHECK_FALSE(lets_go(file + rbd));
+  CHECK_FALSE(lets_go("<disk type='volume'><source pool='ceph' volume='x'/><target dev='vde'/></disk>"));
+}
