@@ -165,6 +165,10 @@ void DomainRegistry::stopped(const DomainUuid& uuid, int detail, Instant now) {
   at->second.end_seen = !ends_vanish_ || !may_be_reboot;
 }
 
+void DomainRegistry::executes_no_more(const DomainUuid& uuid) {
+  if (auto at = entries_.find(uuid); at != entries_.end() && !at->second.listed) at->second.alive = nullptr;
+}
+
 void DomainRegistry::proven_absent(const DomainUuid& uuid, Instant now) { proven_absent_[uuid] = now; }
 
 void DomainRegistry::stray(const DomainUuid& uuid, Alive alive, Instant now) {

@@ -75,6 +75,8 @@ class DomainRegistry {
   void sighted(const DomainUuid& uuid);
   /// A lifecycle event Stopped with this detail was seen.
   void stopped(const DomainUuid& uuid, int detail, Instant now);
+  /// And its emulator executes no more, though it may not be dead yet: absent.
+  void executes_no_more(const DomainUuid& uuid);
   /// libvirt was found down, and no emulator of it lives: absent, for the moment, although libvirt doesn't answer.
   void proven_absent(const DomainUuid& uuid, Instant now);
   /// An emulator that libvirt doesn't list is alive.

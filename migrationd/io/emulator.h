@@ -20,6 +20,10 @@
 
 namespace migrationd::io {
 
+/// Whether all threads of the process are exiting, as the kernel shows it (PF_EXITING in /proc/PID/task/*/stat, proc(5)): none of them
+/// returns to its program any more, and only one that does could make another. False also when there is no such process.
+bool is_exiting(pid_t pid);
+
 /// Where libvirt's QEMU driver keeps NAME.pid.
 inline constexpr const char* libvirt_pid_directory = "/run/libvirt/qemu";
 
@@ -46,6 +50,9 @@ class Emulator {
   bool dead() const { return wait_dead(Milliseconds{0}); }
   /// Waits until it is dead, at most `limit`. Blocks: not for the event loop unless `limit` is 0.
   bool wait_dead(Milliseconds limit) const;
+  /// It will never execute anything again: it is dead, or its threads are exiting, each of them. That is so long before its death where it
+  /// has much memory to give back (some 80 ms per GiB of small pages).
+  bool executes_no_more() const { return dead() || is_exiting(pid_) || dead(); }
   Outcome signal(int number) const;
   /// SIGTERM, after `gentle` SIGKILL, and at most `hard` more until the death is seen. Blocks.
   Outcome end(Milliseconds gentle, Milliseconds hard) const;

@@ -3,7 +3,6 @@
 #include "migrationd/io/libvirt-migration.h"
 
 #include <fcntl.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -96,10 +95,10 @@ bool slows_by_itself(const Connection& connection) {
   return type != nullptr && std::string_view(type) == "QEMU";
 }
 
-/// The whole blocking call. `disks_uri`: for copies of the disks; empty: libvirt's choice. `may_hasten`: set where the emulator may be
+/// The whole blocking call. `disks_uri`: for copies of the disks; empty: libvirt's choice. `may_kill`: set where the emulator may be
 /// killed when libvirt is about to end it.
 Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const MigrateOrder& order, const std::string& disks_uri,
-                    const converge::Opening& opening, std::atomic<bool>& may_hasten) {
+                    const converge::Opening& opening, std::atomic<bool>& may_kill) {
   std::string what = "migrate domain " + uuid.str() + " to " + order.to;
   Result<MigrateOptions> options = parse_migrate_options(order.options);
   if (!options) return Error{what + ": " + options.error()};
@@ -113,7 +112,7 @@ Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const 
   Result<std::string> xml = destination_xml(domain);
   if (!xml) return Error{what + ": " + xml.error()};
   const Result<DomainXml> definition = parse_domain_xml(xml.value(), "the running definition");
-  may_hasten = definition.ok() && kernel_lets_go(definition.value());
+  may_kill = definition.ok() && kernel_lets_go(definition.value());
   Parameters parameters;
   bool ok = parameters.add(VIR_MIGRATE_PARAM_DEST_XML, xml.value());
   if (!order.migrate_uri.empty()) ok = ok && parameters.add(VIR_MIGRATE_PARAM_URI, order.migrate_uri);
@@ -169,16 +168,17 @@ void MigrationJob::watch_emulator() {
   });
 }
 
-/// libvirt asks the emulator to end, which takes it some 20 ms, and the guest stands still at the destination until it is dead. Once libvirt
-/// has written that it is over here (its log says so before it does anything), nothing is lost by killing it.
-void MigrationJob::hasten_end() {
-  if (!emulator_ || !*may_hasten_ || domain_log_) return;
-  domain_log_ = std::make_unique<DomainLog>(hypervisor_.loop_, hypervisor_.config_.log_directory, hypervisor_.look(uuid_).name);
-  domain_log_->when_said("shutting down, reason=migrated", [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (!self || !self->facts_.switchover_seen) return;
-    if (auto killed = self->emulator_->signal(SIGKILL); !killed) self->log(Level::debug, killed.error());
-  });
+void MigrationJob::watch_exit() {
+  if (!emulator_ || exit_) return;
+  exit_ = std::make_unique<EmulatorExit>(
+      hypervisor_.loop_, emulator_, hypervisor_.config_.log_directory, hypervisor_.look(uuid_).name,
+      [this, may_kill = may_kill_] { return facts_.switchover_seen && *may_kill; },
+      [weak = weak_from_this()] {
+        const auto self = weak.lock();
+        if (!self) return;
+        self->facts_.emulator_dead = true;
+        self->judge();
+      });
 }
 
 void MigrationJob::order(const MigrateOrder& order) {
@@ -206,8 +206,8 @@ void MigrationJob::order(const MigrateOrder& order) {
   // The streams stand until libvirt's call has returned, also when the job's end is known before.
   hypervisor_.long_calls_.run<Done>(
       uuid_.str(), what, longest_migration,
-      [connection, uuid = uuid_, way, disks_uri, opening, may_hasten = may_hasten_] {
-        return migrate_now(connection, uuid, way, disks_uri, opening, *may_hasten);
+      [connection, uuid = uuid_, way, disks_uri, opening, may_kill = may_kill_] {
+        return migrate_now(connection, uuid, way, disks_uri, opening, *may_kill);
       },
       [weak = weak_from_this(), carried](Outcome outcome) {
         const auto streams = std::exchange(*carried, nullptr);
@@ -362,7 +362,7 @@ void MigrationJob::event(const DomainEvent& event) {
   if (event.kind != DomainEvent::Kind::lifecycle) return;
   if (event.event == VIR_DOMAIN_EVENT_SUSPENDED && event.detail == VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED) {
     facts_.switchover_seen = true;
-    hasten_end();
+    watch_exit();
     if (hypervisor_.listener_ != nullptr) hypervisor_.listener_->switching_over(uuid_);
   }
   if (event.event == VIR_DOMAIN_EVENT_RESUMED) facts_.switchover_seen = false;
@@ -390,8 +390,10 @@ void MigrationJob::judge() {
   if (bytes_per_second_ != 0) hypervisor_.carried_to_[to_] = bytes_per_second_;
   hypervisor_.next_turns();
   // libvirt lists it a little longer; it is gone all the same, and whoever claims next must not be told otherwise.
-  if (end->end == handoff::JobEnd::migrated)
+  if (end->end == handoff::JobEnd::migrated) {
     hypervisor_.registry_.stopped(uuid_, VIR_DOMAIN_EVENT_STOPPED_MIGRATED, boot_time());
+    if (facts_.emulator_dead) hypervisor_.registry_.executes_no_more(uuid_);
+  }
   boost::asio::post(hypervisor_.loop_, [life = std::weak_ptr<int>(hypervisor_.life_), done = std::move(done), end = *end] {
     if (life.lock()) done(end);
   });

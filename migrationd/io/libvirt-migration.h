@@ -10,6 +10,7 @@
 
 #include "migrationd/converge/planner.h"
 #include "migrationd/io/carried-migration.h"
+#include "migrationd/io/emulator-exit.h"
 #include "migrationd/io/libvirt-hypervisor.h"
 #include "migrationd/io/migration-end.h"
 
@@ -37,7 +38,7 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
 
  private:
   void watch_emulator();
-  void hasten_end();  ///< of the emulator, once libvirt has decided on it
+  void watch_exit();  ///< of the emulator, from the switchover on
   void returned(Outcome outcome);
   void next_pass(int number);  ///< its figures are asked for, and the planner
   void steer(const JobProgress& progress);
@@ -65,8 +66,8 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   bool out_of_time_ = false;       ///< it was aborted for that
   bool polling_ = false;
   boost::asio::posix::stream_descriptor death_;
-  std::shared_ptr<std::atomic<bool>> may_hasten_ = std::make_shared<std::atomic<bool>>(false);
-  std::unique_ptr<DomainLog> domain_log_;  ///< from the switchover on
+  std::shared_ptr<std::atomic<bool>> may_kill_ = std::make_shared<std::atomic<bool>>(false);
+  std::unique_ptr<EmulatorExit> exit_;  ///< from the switchover on
   boost::asio::steady_timer patience_;
   boost::asio::steady_timer limit_;
   boost::asio::steady_timer cut_;

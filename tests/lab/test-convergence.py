@@ -44,9 +44,9 @@ def case_it_moves_live_within_the_actions_time():
     try:
         standby(lab, source)
         migrating(source)
-        seen = wait_until(lambda: source.run("migrationctl status").stdout if said_since(source, mark, "does not converge") else None,
-                          120, "the planner to see that it does not converge")
-        check(re.search(r"MIGRATION +WAY.*PLAN", seen), f"migrationctl shows no plan: {seen}")
+        wait_until(lambda: said_since(source, mark, "does not converge"), 120, "the planner to see that it does not converge")
+        # A libvirt that is busy with the pass does not answer each time.
+        wait_until(lambda: re.search(r"MIGRATION +WAY.*PLAN", source.run("migrationctl status").stdout), 60, "migrationctl to show the plan")
         arrives(lab, destination, timeout=180)
     finally:
         quiet(source)
