@@ -44,26 +44,6 @@ Result<std::string> read_at(int directory, const std::string& path, std::size_t 
   return text;
 }
 
-/// PF_EXITING of the kernel's include/linux/sched.h: set first of all when a thread begins to exit, never taken away.
-constexpr std::uint64_t flag_exiting = 0x4;
-
-/// A number of a process's or thread's `stat` file by its place in proc(5); from 4 on, they follow the name.
-std::optional<std::uint64_t> stat_field(const std::string& process, int number) {
-  Result<std::string> stat = read_at(AT_FDCWD, process + "/stat", 4096);
-  if (!stat) return {};
-  std::size_t at = stat.value().rfind(')');  // the program's name may itself contain parentheses
-  if (at == std::string::npos) return {};
-  const std::string& text = stat.value();
-  for (int field = 2; field < number; ++field) {
-    at = text.find(' ', at + 1);
-    if (at == std::string::npos) return {};
-  }
-  std::uint64_t value = 0;
-  auto [end, error] = std::from_chars(text.data() + at + 1, text.data() + text.size(), value);
-  if (error != std::errc{}) return {};
-  return value;
-}
-
 std::optional<pid_t> parse_pid(const std::string& text) {
   pid_t pid = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
@@ -99,24 +79,36 @@ Milliseconds monotonic() {
 }  // namespace
 
 std::optional<std::uint64_t> process_start_time(pid_t pid) {
-  return stat_field("/proc/" + std::to_string(pid), 22);
+  Result<std::string> stat = read_at(AT_FDCWD, "/proc/" + std::to_string(pid) + "/stat", 4096);
+  if (!stat) return {};
+  std::size_t at = stat.value().rfind(')');  // the program's name may itself contain parentheses
+  if (at == std::string::npos) return {};
+  const std::string& text = stat.value();
+  for (int field = 2; field < 22; ++field) {
+    at = text.find(' ', at + 1);
+    if (at == std::string::npos) return {};
+  }
+  std::uint64_t ticks = 0;
+  auto [end, error] = std::from_chars(text.data() + at + 1, text.data() + text.size(), ticks);
+  if (error != std::errc{}) return {};
+  return ticks;
 }
 
 bool is_exiting(pid_t pid) {
   const std::string threads = "/proc/" + std::to_string(pid) + "/task/";
-  const auto exiting = [&](const std::string& thread) {
-    const auto flags = stat_field(threads + thread, 9);
-    // One that is gone by now has exited.
-    return flags ? (*flags & flag_exiting) != 0 : ::access((threads + thread).c_str(), F_OK) != 0;
+  // Not by a thread's `stat` or `status`: who reads those holds the memory while it reads, and may be the one that has to give it back.
+  const auto has_program = [&](const std::string& thread) {
+    char path[1];
+    return ::readlink((threads + thread + "/exe").c_str(), path, sizeof path) >= 0 || errno != ENOENT;
   };
-  if (::access(threads.c_str(), F_OK) != 0 || !exiting(std::to_string(pid))) return false;
+  if (::access(threads.c_str(), F_OK) != 0 || has_program(std::to_string(pid))) return false;
   std::unique_ptr<DIR, int (*)(DIR*)> list(::opendir(threads.c_str()), ::closedir);
   if (!list) return false;
   for (;;) {
     errno = 0;
     const dirent* entry = ::readdir(list.get());
     if (entry == nullptr) return errno == 0;
-    if (entry->d_name[0] != '.' && !exiting(entry->d_name)) return false;
+    if (entry->d_name[0] != '.' && has_program(entry->d_name)) return false;
   }
 }
 

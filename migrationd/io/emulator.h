@@ -20,8 +20,8 @@
 
 namespace migrationd::io {
 
-/// Whether all threads of the process are exiting, as the kernel shows it (PF_EXITING in /proc/PID/task/*/stat, proc(5)): none of them
-/// returns to its program any more, and only one that does could make another. False also when there is no such process.
+/// Whether all threads of the process have begun to exit and let go of its memory: their /proc/PID/task/TID/exe leads nowhere then (proc(5)).
+/// None of them returns to its program any more, and only one that does could make another. False also when there is no such process.
 bool is_exiting(pid_t pid);
 
 /// Where libvirt's QEMU driver keeps NAME.pid.
@@ -51,7 +51,7 @@ class Emulator {
   /// Waits until it is dead, at most `limit`. Blocks: not for the event loop unless `limit` is 0.
   bool wait_dead(Milliseconds limit) const;
   /// It will never execute anything again: it is dead, or its threads are exiting, each of them. That is so long before its death where it
-  /// has much memory to give back (some 80 ms per GiB of small pages).
+  /// has much memory to give back to the kernel (some 80 ms per GiB of small pages).
   bool executes_no_more() const { return dead() || is_exiting(pid_) || dead(); }
   Outcome signal(int number) const;
   /// SIGTERM, after `gentle` SIGKILL, and at most `hard` more until the death is seen. Blocks.
