@@ -23,10 +23,11 @@ PRIMITIVE = ("crm configure primitive {vm} {agent} params config=/etc/libvirt/la
              "op migrate_to timeout={push} op migrate_from timeout=60 op monitor interval=0 timeout=30")
 
 
-def arguments(text, pairs=7):
+def arguments(text, pairs=7, more=lambda parser: None):
     parser = argparse.ArgumentParser(description=text)
     parser.add_argument("--stage", required=True, help="a tree made by make install DESTDIR=STAGE")
     parser.add_argument("--pairs", type=int, default=pairs, help=f"how many alternating pairs (default: {pairs})")
+    more(parser)
     return parser.parse_args()
 
 

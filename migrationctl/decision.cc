@@ -62,7 +62,8 @@ nlohmann::ordered_json in_json(const migrationd::Result<intent::Decision>& decis
   return answer;
 }
 
-migrationd::Result<intent::Decision> with_daemons(migrationd::Result<intent::Decision> planned, FromDaemon& from, const Domain& domain) {
+migrationd::Result<intent::Decision> with_daemons(migrationd::Result<intent::Decision> planned, FromDaemon& from, const Domain& domain,
+                                                  std::optional<Ready>* answered) {
   if (!domain.real_stop.empty()) return intent::Decision{intent::Intent::stop, {}, domain.real_stop};
   if (!planned) return planned;
   intent::Decision& decision = planned.value();
@@ -73,9 +74,10 @@ migrationd::Result<intent::Decision> with_daemons(migrationd::Result<intent::Dec
   };
   if (from.body.empty()) return unasked(from.trouble);
   const auto said = from.daemon->ask("ctl-ready", domain.name, {{"node", decision.to}});
-  const auto ready = said ? read_ready(said.value()) : migrationd::Error{said.error()};
+  const auto ready = said ? read_ready(said.value()) : migrationd::Result<Ready>(migrationd::Error{said.error()});
   if (!ready) return unasked(ready.error());
-  if (!ready.value().ok()) return intent::with_destination(decision, false, ready.value().error());
+  if (answered != nullptr) *answered = ready.value();
+  if (const auto& word = ready.value().ready; !word.ok()) return intent::with_destination(decision, false, word.error());
   decision.reason += ", and its daemon says that it is ready";
   return planned;
 }

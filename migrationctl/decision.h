@@ -36,9 +36,9 @@ FromDaemon meet_daemon(const migrationd::NodeName& node);
 /// Asks the daemon that was met about a resource; `body` or `trouble` is its answer.
 void ask_about(const std::string& resource, FromDaemon& from);
 
-/// The scheduler's answer with the stop's own conditions here, and the destination's word.
+/// The scheduler's answer with the stop's own conditions here, and the destination's word, which `answered` takes up when it comes.
 migrationd::Result<migrationd::intent::Decision> with_daemons(migrationd::Result<migrationd::intent::Decision> planned, FromDaemon& from,
-                                                              const Domain& domain);
+                                                              const Domain& domain, std::optional<Ready>* answered = nullptr);
 
 /// intent, to and reason.
 nlohmann::ordered_json in_json(const migrationd::Result<migrationd::intent::Decision>& decision);

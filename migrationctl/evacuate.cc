@@ -26,7 +26,6 @@ namespace migrationctl {
 namespace {
 
 namespace io = migrationd::io;
-using io::StandbyMove;
 using migrationd::Done;
 using migrationd::Error;
 using migrationd::Outcome;
@@ -77,7 +76,7 @@ class Departure {
     ours_ = !is_standby(before_);  // else it has begun, and is only followed
     if (const std::string why = reluctance(moves.value()); ours_ && !why.empty()) return refuse(why);
     std::vector<std::string> resources;
-    for (const StandbyMove& move : moves.value()) resources.push_back(move.resource);
+    for (const PlannedMove& move : moves.value()) resources.push_back(move.resource);
     evacuation_.emplace(resources, status.value());
     if (ours_ && !options_.yes && !options_.json && isatty(STDIN_FILENO) == 1 && !confirmed()) return refuse("not confirmed");
     if (const Outcome gone = leave(); !gone) return refuse(gone.error());
@@ -98,9 +97,11 @@ class Departure {
     std::cout << line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << std::endl;
   }
 
-  void show(const std::vector<StandbyMove>& moves) {
+  void show(const std::vector<PlannedMove>& moves) {
     if (options_.json) {
-      for (const StandbyMove& move : moves) event("plan", plan_json(move));
+      for (const PlannedMove& move : moves) event("plan", plan_json(move));
+      const auto together = takes_together(moves);
+      event("time", {{"takes_ms", together ? nlohmann::ordered_json(together->count()) : nlohmann::ordered_json(nullptr)}});
     } else if (moves.empty()) {
       std::cout << "No domain of ocf:migrationd:VirtualDomain is active on " << harmless(options_.node) << ".\n";
     } else {
@@ -126,9 +127,9 @@ class Departure {
   }
 
   /// Why it is better not to begin; empty: nothing, or it is forced.
-  std::string reluctance(const std::vector<StandbyMove>& moves) const {
+  std::string reluctance(const std::vector<PlannedMove>& moves) const {
     std::string names;
-    for (const StandbyMove& move : moves)
+    for (const PlannedMove& move : moves)
       if (!goes_live(move)) names += (names.empty() ? "" : ", ") + move.resource;
     if (names.empty() || options_.force) return {};
     return names + " would not move live, as the plan says (--force evacuates all the same)";

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "migrationctl/commands.h"
@@ -36,16 +37,20 @@ const char* how(const StandbyMove& move) {
 }
 
 /// On the node itself its daemon knows more than the scheduler, and asks the destinations.
-void ask_daemons(const migrationd::NodeName& node, std::vector<StandbyMove>& moves) {
+void ask_daemons(const migrationd::NodeName& node, std::vector<PlannedMove>& moves) {
   if (moves.empty()) return;
   FromDaemon from = meet_daemon(node);
-  for (StandbyMove& move : moves) {
+  for (PlannedMove& move : moves) {
     ask_about(move.resource, from);
     Domain domain;
     if (!from.body.empty())
       if (auto read = read_domain(from.body); read) domain = std::move(read.value());
-    auto decision = with_daemons(move.decision, from, domain);
+    std::optional<Ready> answered;
+    auto decision = with_daemons(move.decision, from, domain, &answered);
     if (decision) move.decision = std::move(decision.value());
+    if (!answered) continue;
+    move.takes = answered->takes;
+    move.priority = answered->priority;
   }
 }
 
@@ -57,7 +62,7 @@ int run(const Options& options) {
   }
   if (options.json) {
     auto list = nlohmann::ordered_json::array();
-    for (const StandbyMove& move : moves.value()) list.push_back(plan_json(move));
+    for (const PlannedMove& move : moves.value()) list.push_back(plan_json(move));
     std::cout << dump(list);
   } else if (moves.value().empty()) {
     std::cout << "No domain of ocf:migrationd:VirtualDomain is active on " << harmless(options.node) << ".\n";
@@ -70,31 +75,65 @@ int run(const Options& options) {
 
 }  // namespace
 
-migrationd::Result<std::vector<StandbyMove>> plan_standby(const migrationd::NodeName& node, const std::string& cib_file) {
+migrationd::Result<std::vector<PlannedMove>> plan_standby(const migrationd::NodeName& node, const std::string& cib_file) {
   migrationd::io::SchedulerQuestion question;
   question.node = node;
   question.cib_file = cib_file;
   question.directory = temporary_directory();
   question.deadline = migrationd::Milliseconds{120'000};
-  auto moves = migrationd::io::explain_standby_now(question);
-  if (moves && cib_file.empty()) ask_daemons(node, moves.value());
+  const auto found = migrationd::io::explain_standby_now(question);
+  if (!found) return migrationd::Error{found.error()};
+  std::vector<PlannedMove> moves;
+  for (const StandbyMove& move : found.value()) moves.push_back({move});
+  if (cib_file.empty()) ask_daemons(node, moves);
+  by_turns(moves);
   return moves;
 }
 
 bool goes_live(const StandbyMove& move) { return move.decision.intent == Intent::push || move.decision.intent == Intent::offer; }
 
-std::string plan_text(const std::vector<StandbyMove>& moves) {
-  Table rows = {{"RESOURCE", "HOW", "TO", "WHY"}};
-  for (const StandbyMove& move : moves)
-    rows.push_back({harmless(move.resource), how(move), move.decision.to.empty() ? "-" : harmless(move.decision.to), harmless(move.decision.reason)});
-  return table_text(rows, 0);
+void by_turns(std::vector<PlannedMove>& moves) {
+  std::stable_sort(moves.begin(), moves.end(), [](const PlannedMove& a, const PlannedMove& b) {
+    const auto key = [](const PlannedMove& one) {
+      return goes_live(one) ? std::tuple(0, -one.priority.value_or(0), one.takes.value_or(Milliseconds{0})) : std::tuple(1, 0, Milliseconds{0});
+    };
+    return key(a) < key(b);
+  });
 }
 
-nlohmann::ordered_json plan_json(const StandbyMove& move) {
+std::optional<Milliseconds> takes_together(const std::vector<PlannedMove>& moves) {
+  Milliseconds sum{0};
+  bool any = false;
+  for (const PlannedMove& move : moves) {
+    if (!goes_live(move)) continue;
+    if (!move.takes) return std::nullopt;
+    sum += *move.takes;
+    any = true;
+  }
+  return any ? std::optional(sum) : std::nullopt;
+}
+
+std::string plan_text(const std::vector<PlannedMove>& moves) {
+  // A second at least, and up: nobody is told that it takes no time.
+  const auto about = [](Milliseconds time) { return "about " + duration_text(std::max(time, Milliseconds{1}) + Milliseconds{999}); };
+  Table rows = {{"RESOURCE", "HOW", "TO", "TAKES", "WHY"}};
+  for (const PlannedMove& move : moves)
+    rows.push_back({harmless(move.resource), how(move), move.decision.to.empty() ? "-" : harmless(move.decision.to),
+                    !goes_live(move) ? "-" : move.takes ? about(*move.takes) : "not known", harmless(move.decision.reason)});
+  const auto together = takes_together(moves);
+  const auto live = std::count_if(moves.begin(), moves.end(), goes_live);
+  std::string text = table_text(rows, 0);
+  if (together && live > 1) text += "The live ones take " + about(*together) + " together, those of the upper lines first.\n";
+  return text;
+}
+
+nlohmann::ordered_json plan_json(const PlannedMove& move) {
   nlohmann::ordered_json one;
   one["resource"] = move.resource;
   one.update(in_json(move.decision));
   one["migrate_to"] = move.migrated;
+  one["takes_ms"] = move.takes ? nlohmann::ordered_json(move.takes->count()) : nlohmann::ordered_json(nullptr);
+  one["priority"] = move.priority ? nlohmann::ordered_json(*move.priority) : nlohmann::ordered_json(nullptr);
   return one;
 }
 

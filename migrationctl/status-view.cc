@@ -215,10 +215,12 @@ Result<std::vector<std::string>> read_forgotten(const std::string& json) {
   });
 }
 
-Result<migrationd::Outcome> read_ready(const std::string& json) {
-  return read(json, [](const Json& answer) -> migrationd::Outcome {
-    if (flag_of(answer, "ready")) return migrationd::Done{};
-    return Error{text_of(answer, "why")};
+Result<Ready> read_ready(const std::string& json) {
+  return read(json, [](const Json& answer) -> Ready {
+    Ready one{flag_of(answer, "ready") ? migrationd::Outcome(migrationd::Done{}) : migrationd::Outcome(Error{text_of(answer, "why")})};
+    if (const auto takes = answer.find("takes_ms"); takes != answer.end() && !takes->is_null()) one.takes = Milliseconds{takes->get<std::int64_t>()};
+    if (const auto priority = answer.find("priority"); priority != answer.end()) one.priority = priority->get<int>();
+    return one;
   });
 }
 

@@ -73,8 +73,13 @@ Result<Status> read_status(const std::string& json);
 Result<Domain> read_domain(const std::string& json);
 /// What was forgotten: the domains.
 Result<std::vector<std::string>> read_forgotten(const std::string& json);
-/// What a destination answered to "would you take it": ready, or the reason why not as the outcome's error.
-Result<migrationd::Outcome> read_ready(const std::string& json);
+/// What a destination answered to "would you take it", and what the daemon here knows of the way there.
+struct Ready {
+  migrationd::Outcome ready;           ///< or the reason why not
+  std::optional<Milliseconds> takes{}; ///< the migration, as predicted; nothing: not known
+  std::optional<int> priority{};       ///< nothing: not said
+};
+Result<Ready> read_ready(const std::string& json);
 
 /// Rows of cells, which may be in UTF-8.
 using Table = std::vector<std::vector<std::string>>;

@@ -40,8 +40,13 @@ struct DomainRunner::Hands {
 
   void operator()(const action::SendClaim& a) {
     const Milliseconds left = r.start_by_ - r.world_.clock.now();
-    r.send(a.to, wire::Claim{uuid(), a.attempt, a.epoch, r.record_.resource, r.record_.parameters,
-                             static_cast<std::uint64_t>(std::max(left, Milliseconds{0}).count())});
+    wire::Claim claim{uuid(), a.attempt, a.epoch, r.record_.resource, r.record_.parameters,
+                      static_cast<std::uint64_t>(std::max(left, Milliseconds{0}).count())};
+    if (const std::optional<int> places = r.host_.places_for(a.to)) {
+      claim.places = static_cast<std::uint64_t>(*places);
+      claim.full = *places == 0;
+    }
+    r.send(a.to, std::move(claim));
   }
   void operator()(const action::SendWithdraw& a) { r.send(a.to, wire::Withdraw{uuid(), a.attempt}); }
   void operator()(const action::SendGiven& a) { r.send(a.to, wire::Given{uuid(), a.attempt, a.epoch}); }

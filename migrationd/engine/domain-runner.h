@@ -29,6 +29,8 @@ class RunnerHost {
   virtual void request_fencing(const NodeName& node, const std::string& why) = 0;
   /// `node` took a domain of ours: what proves it absent must be later.
   virtual void saw_at_work(const NodeName& node) = 0;
+  /// How many migrations may be under way from `node` to here; nothing: as many as it wants.
+  virtual std::optional<int> places_for(const NodeName& node) const { return (void)node, std::nullopt; }
 };
 
 /// One line of a domain's recent history, for `explain`.
@@ -73,8 +75,12 @@ class DomainRunner {
     if (policy_.way_to) order = policy_.way_to(record_.name, node);
     order.to = node;
     order.limit = limit;
+    order.priority = priority();
     return order;
   }
+  int priority() const { return policy_.priority.value_or(priority_); }
+  /// The cluster manager's.
+  void priority(int priority) { priority_ = priority; }
   /// Writes its definition back to the file of its resource, if that wants so and it runs here, and sends it to the nodes that do
   /// not have it. Nothing waits for it.
   void save_config();
@@ -148,6 +154,7 @@ class DomainRunner {
   Instant stop_by_;
   Instant job_by_;
   Instant start_by_;
+  int priority_ = 0;        // the cluster manager's, as far as it was asked
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
 };
 

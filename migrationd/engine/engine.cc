@@ -155,13 +155,19 @@ struct Engine::FromPeer {
     // No job for longer than the claimer waits for it.
     const auto stands = static_cast<std::uint64_t>(runner.policy().handoff_timeout.count());
     if (m.time_left_ms > 0) runner.job_by(e.world_.clock.now() + Milliseconds{std::min(m.time_left_ms, stands)});
+    constexpr std::uint64_t many = 1000;
+    if (m.full || m.places > 0) e.world_.hypervisor.places_at(from, static_cast<int>(std::min(m.places, many)));
+    else e.world_.hypervisor.places_at(from, std::nullopt);
     runner.feed(event::Claim{
         from, m.attempt, claimable,
         claimable ? "" : "it is held by the cluster manager here, which does not see " + from + " as a member",
         m.epoch});
   }
   void operator()(const wire::Withdraw& m) { e.runner(m.domain, "").feed(event::Withdraw{from, m.attempt}); }
-  void operator()(const wire::Given& m) { to(m.domain, event::Given{from, m.attempt, m.epoch}); }
+  void operator()(const wire::Given& m) {
+    e.served_[from] = ++e.arrivals_;
+    to(m.domain, event::Given{from, m.attempt, m.epoch});
+  }
   void operator()(const wire::Released& m) { to(m.domain, event::Released{from, m.attempt, m.why}); }
   void operator()(const wire::Gone& m) {
     const DomainRunner* known = e.find(m.domain);

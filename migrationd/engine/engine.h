@@ -60,6 +60,13 @@ struct DomainStatus {
   NodeName moved_to;                 ///< who got it live when it left here last; empty: see DomainRunner::moved_to
 };
 
+/// What a destination answered to "would you take it", and what is known of the way there.
+struct WouldTake {
+  Outcome ready;
+  std::optional<Milliseconds> takes{};  ///< nothing: not known
+  int priority = 0;
+};
+
 struct PeerStatus {
   NodeName node;
   bool linked = false;
@@ -100,7 +107,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   bool hypervisor_usable() const { return hypervisor_usable_; }
   /// What a stop that is an offer or a push to `node` would ask it: would it take the domain, and if not, why. Answered
   /// within a few seconds.
-  void ask_whether_ready(const DomainUuid& uuid, const NodeName& node, Callback<Outcome> done);
+  void ask_whether_ready(const DomainUuid& uuid, const NodeName& node, Callback<WouldTake> done);
   /// Whether a copy of the domain that `from` sends for our claim `attempt` may begin to arrive; else why not.
   Outcome awaits_copy(const DomainUuid& uuid, const NodeName& from, Attempt attempt) const;
   /// The administrator's word that nothing of `node`'s old installation can run any more.
@@ -115,6 +122,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   void rejudge_stop(handoff::Token token) override;
   void retry_start(handoff::Token token) override;
   void request_fencing(const NodeName& node, const std::string& why) override;
+  std::optional<int> places_for(const NodeName& node) const override;
   // HypervisorListener
   void domain_changed(const DomainUuid& uuid) override;
   void hypervisor_changed(bool usable) override;
@@ -236,6 +244,8 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   /// What was started on the assumption that a node is absent because it is no member.
   std::multimap<NodeName, Assumption> assumed_absent_;
   std::set<std::pair<NodeName, DomainUuid>> was_alive_;  ///< a node that was taken for dead, and what was started then
+  std::map<NodeName, std::uint64_t> served_;  ///< the number of the last arrival from each node
+  std::uint64_t arrivals_ = 0;
   std::map<DomainUuid, Epoch> ran_twice_;  ///< in which epoch it ran here while another instance did
   struct OfferedTo {
     NodeName node;
@@ -253,6 +263,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
     wire::AskReady message;
     std::string why_not;  ///< its last no
     bool incompatible = false;  ///< said by it
+    std::optional<Milliseconds> takes{};
   };
   std::map<std::uint64_t, Question> questions_;
   struct Promise {

@@ -24,6 +24,7 @@ struct Policy {
   bool restart_if_incompatible = false;   ///< a node that can't take it running gets it by a stop and a boot
   std::optional<CopyOnWrite> disk;        ///< made before a boot
   std::string save_config_to;             ///< the file to which a changed definition is written back; empty: it is not
+  std::optional<int> priority;            ///< where not all can leave at once; nothing: the cluster manager's
   bool sync_config = false;               ///< and at the other nodes, too
   /// What of a running domain its resource's utilization attributes are to say.
   std::function<Utilization(const DomainView&)> utilization;

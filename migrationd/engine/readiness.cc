@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "migrationd/converge/turns.h"
 #include "migrationd/engine/engine.h"
 #include "migrationd/engine/pending.h"
 
@@ -20,17 +21,25 @@ constexpr Milliseconds answer_time = 8s;
 constexpr Milliseconds ask_again_after = 500ms;
 /// Who was told that there is room has as long to come: as long as offers stand as a rule.
 constexpr Milliseconds promise_stands = 120s;
+constexpr std::uint64_t mib = 1024 * 1024;
 
-/// Why the memory that has been touched is hopeless to send in time at the resource's migration_speed; empty: it isn't.
-/// Pages that are all zeros take no time, and what is dirtied meanwhile takes more: so only twice the time is refused.
-std::string too_slow(const Departure& departure, const MigrateOrder& way, Milliseconds job_time) {
-  if (way.speed_mib == 0) return "";
-  const std::uint64_t mib = departure.resident_kib / 1024;
-  const Milliseconds least{static_cast<std::int64_t>(mib * 1000 / way.speed_mib)};
-  if (least <= job_time * 2) return "";
-  return "at its migration_speed of " + std::to_string(way.speed_mib) + " MiB/s its " + std::to_string(mib) + " MiB take " +
-         std::to_string(least.count() / 1000) + " s, and the migration has " + std::to_string(job_time.count() / 1000) +
-         " s: raise migration_speed, or the time of the action";
+/// A rate that was measured longer ago refuses nothing: the network may be another by now, and what is refused is not measured.
+constexpr Milliseconds measured_lately = 10min;
+
+/// Why the memory that has been touched is hopeless to send in time, at the resource's migration_speed or at the rate that was measured
+/// to that node lately; empty: it isn't. Pages that are all zeros take no time, and what is dirtied meanwhile takes more: so only
+/// twice the time is refused. Nothing is refused on a guess, because the guest is then restarted.
+std::string too_slow(const Departure& departure, const MigrateOrder& way, const Speed& speed, Milliseconds job_time) {
+  const std::uint64_t measured = speed.ago <= measured_lately ? speed.bytes_per_second : 0;
+  const std::uint64_t cap = way.speed_mib * mib;
+  const auto least = converge::predicted(departure.resident_kib * 1024, measured, cap);
+  if (!least || *least <= job_time * 2) return "";
+  const bool by_cap = cap != 0 && (measured == 0 || cap <= measured);
+  const std::string rate = by_cap ? "its migration_speed of " + std::to_string(way.speed_mib) + " MiB/s"
+                                  : "the " + std::to_string(std::max<std::uint64_t>(measured / mib, 1)) + " MiB/s that were measured to " + way.to + " lately";
+  return "at " + rate + " its " + std::to_string(departure.resident_kib / 1024) + " MiB take " + std::to_string(least->count() / 1000) +
+         " s, and the migration has " + std::to_string(job_time.count() / 1000) + " s: raise " + (by_cap ? "migration_speed, or " : "") +
+         "the time of the action";
 }
 /// A hypervisor that is silent when a start begins is looked at in this rhythm.
 constexpr Milliseconds look_again_after = 200ms;
@@ -60,8 +69,15 @@ void Engine::ask_ready(const NodeName& node, const DomainRunner& runner, Instant
   Question& question = questions_.at(number);
   question.message.only_asked = only_asked;
   const MigrateOrder way = runner.way_to(node);
+  if (const std::string& resource = runner.record().resource; !resource.empty() && !runner.policy().priority) {
+    world_.cluster.priority_of(resource, alive<Result<int>>([this, uuid = runner.record().uuid](Result<int> priority) {
+      if (DomainRunner* one = find(uuid); one && priority.ok()) one->priority(priority.value());
+    }));
+  }
   world_.hypervisor.departure(question.message.domain, way, alive<Result<Departure>>([this, number, job_time, way](Result<Departure> departure) {
-    departs(number, departure, departure.ok() ? too_slow(departure.value(), way, job_time) : "");
+    const Speed speed = world_.hypervisor.measured_speed(way.to);
+    if (departure.ok()) questions_.at(number).takes = converge::predicted(departure.value().resident_kib * 1024, speed.bytes_per_second, speed.bytes_per_second == 0 ? 0 : way.speed_mib * mib);
+    departs(number, departure, departure.ok() ? too_slow(departure.value(), way, speed, job_time) : "");
   }));
 }
 
@@ -113,7 +129,30 @@ void Engine::ready_answered(const NodeName& from, const wire::Ready& answer) {
   if (!answer.ready) return question.done(Fitness{question.why_not, true, ""});
   if (DomainRunner* runner = find(question.message.domain); runner != nullptr && !answer.why.empty())
     runner->remark(from + " can take it, but: " + answer.why);
-  question.done(Fitness{});
+  question.done(Fitness{"", false, "", question.takes});
+}
+
+/// Whose domains are claimed here is known by their holders' word; where nothing is, the claim that is about to be sent is the first.
+std::optional<int> Engine::places_for(const NodeName& node) const {
+  const int at_once = world_.hypervisor.arrivals_at_once();
+  if (at_once == 0) return std::nullopt;
+  std::map<NodeName, converge::Sender> from;
+  from[node].node = node;
+  for (const auto& [uuid, runner] : runners_) {
+    if (runner->state().phase != Phase::claim) continue;
+    const auto holder = held_by_.find(uuid);
+    if (holder == held_by_.end()) continue;
+    converge::Sender& sender = from[holder->second.node];
+    sender.node = holder->second.node;
+    const Here here = runner->view().here;
+    ++(here == Here::incoming || here == Here::paused ? sender.arriving : sender.waiting);
+  }
+  std::vector<converge::Sender> senders;
+  for (auto& [name, sender] : from) {
+    if (const auto served = served_.find(name); served != served_.end()) sender.served = served->second;
+    senders.push_back(sender);
+  }
+  return converge::shared_places(senders, at_once).at(node);
 }
 
 /// What is spoken for here and does not show in the free memory yet: domains that are claimed or just booted, and those

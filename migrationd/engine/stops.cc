@@ -94,13 +94,15 @@ std::string Engine::why_real_stop(const DomainRunner& runner) const {
   return why_real_stop(runner.state(), runner.view(), runner.policy());
 }
 
-void Engine::ask_whether_ready(const DomainUuid& uuid, const NodeName& node, Callback<Outcome> done) {
+void Engine::ask_whether_ready(const DomainUuid& uuid, const NodeName& node, Callback<WouldTake> done) {
   if (!cluster_.others.contains(node)) {
-    done(Error{"'" + node + "' is not another node of this cluster"});
+    done({Error{"'" + node + "' is not another node of this cluster"}});
     return;
   }
   ask_ready(node, runner(uuid, ""), world_.clock.now() + explained_stop, runner(uuid, "").policy().handoff_timeout,
-            [done = std::move(done)](Fitness ready) { done(ready.ok() ? Outcome{Done{}} : Outcome{Error{ready.error()}}); }, true);
+            [this, uuid, done = std::move(done)](Fitness ready) {
+              done({ready.ok() ? Outcome{Done{}} : Outcome{Error{ready.error()}}, ready.takes, runner(uuid, "").priority()});
+            }, true);
 }
 
 /// A libvirtd or daemon that was just restarted does not say yet what runs here: nothing is decided about a

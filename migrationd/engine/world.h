@@ -66,6 +66,7 @@ struct MigrateOrder {
   Milliseconds limit{0};           ///< abort the job when it has not ended by then; 0: none
   std::string options;             ///< the parameter migrate_options
   bool auto_converge = true;       ///< the hypervisor may slow a guest that does not converge
+  int priority = 0;                ///< the larger ones go first where not all can go at once
 };
 
 /// A job's end and the hypervisor's own word about it.
@@ -111,8 +112,15 @@ struct Fitness {
   std::string why_not;        ///< empty: it can
   bool incompatible = false;  ///< it can't while it runs, for what it is (CPU, machine type); booted anew it may
   std::string doubt;          ///< does not stand in the way
+  std::optional<Milliseconds> takes{};  ///< its migration, predicted; nothing: not known
   bool ok() const { return why_not.empty(); }
   const std::string& error() const { return why_not; }
+};
+
+/// At which rate the memory of domains went to a node; 0: none has gone yet.
+struct Speed {
+  std::uint64_t bytes_per_second = 0;
+  Milliseconds ago{0};
 };
 
 class HypervisorListener {
@@ -157,6 +165,11 @@ class Hypervisor {
   /// Tells the network that the domain, which is here, running or paused, is reached here from now on: what is sent to a paused one waits
   /// for it. Best effort; nobody waits for it.
   virtual void announce(const DomainUuid& uuid) { (void)uuid; }
+  /// How many migrations to `to` may be under way at once, by that node's own word; nothing: it says nothing of it. Those beyond it wait.
+  virtual void places_at(const NodeName& to, std::optional<int> places) { (void)to, (void)places; }
+  /// How many may arrive here at once; 0: as many as come.
+  virtual int arrivals_at_once() const { return 0; }
+  virtual Speed measured_speed(const NodeName& to) const { return (void)to, Speed{}; }
   /// Memory a new domain can have here, in KiB: what copies that are still arriving will take is not in it. Nothing: it
   /// can't be told.
   virtual std::optional<std::uint64_t> free_memory_kib() const = 0;
@@ -283,6 +296,8 @@ class ClusterManager {
   /// The resource's parameters as the cluster's configuration has them now, all of them. Error: that can't be told, or it is not
   /// one of this agent's.
   virtual void parameters_of(const std::string& resource, Callback<Result<std::map<std::string, std::string>>> done) = 0;
+  /// The priority that the configuration gives to a resource. Error: that can't be told. Where the cluster manager has none: 0.
+  virtual void priority_of(const std::string& resource, Callback<Result<int>> done) { (void)resource, done(0); }
   /// The utilization attributes of the resources whose domains run here, all of them, said again and again: the configuration is
   /// to have them. Best effort: what fails is said in the log and tried again. Where the cluster manager has none: nothing.
   virtual void keep_utilization(const std::map<std::string, Utilization>& resources) { (void)resources; }

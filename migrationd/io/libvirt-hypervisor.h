@@ -44,7 +44,7 @@ struct LibvirtConfig {
   Milliseconds resources_limit{60000}; ///< storage pools and networks; one on a far storage takes its time
   Milliseconds departure_limit{3000};  ///< a part of the time in which a destination must answer
   Milliseconds progress_limit{1000};   ///< somebody looks on; a hypervisor that is busy is asked again
-  int migrations_at_once = 2;          ///< further ones wait for their turn
+  int migrations_at_once = 2;          ///< in each direction; further ones wait for their turn
   Milliseconds audit_every{60000};     ///< a listing compared with the registry, in case an event was lost
 };
 
@@ -84,6 +84,9 @@ class LibvirtHypervisor : public engine::Hypervisor {
   void watch_job(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done) override;
   void abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
   void announce(const DomainUuid& uuid) override;
+  void places_at(const NodeName& to, std::optional<int> places) override;
+  int arrivals_at_once() const override { return config_.migrations_at_once; }
+  engine::Speed measured_speed(const NodeName& to) const override;
   std::optional<std::uint64_t> free_memory_kib() const override;
   std::uint64_t memory_need_kib(const std::string& xml) const override;
   void departure(const DomainUuid& uuid, const engine::MigrateOrder& way, engine::Callback<Result<engine::Departure>> done) override;
@@ -103,6 +106,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
     engine::MigrateOrder order;
     engine::Callback<engine::MigrationEnd> done;
     std::chrono::steady_clock::time_point since;
+    std::string why;  ///< it waits; empty: not said yet
   };
   using EmulatorHandle = std::shared_ptr<Emulator>;
 
@@ -182,10 +186,19 @@ class LibvirtHypervisor : public engine::Hypervisor {
   void begin_job(Queued queued, Milliseconds waited);
   /// Ends one that waits; whether there was one.
   bool end_waiting(const DomainUuid& uuid, const std::string& why);
-  int ordered_jobs() const;  ///< that are under way, by order of this daemon
+  std::map<NodeName, int> ordered_jobs() const;  ///< that are under way to each node, by order of this daemon
+  std::string why_it_waits(const Queued& queued) const;
+  /// Why it waits for its turn; empty: it does not.
+  std::string waits_because(const DomainUuid& uuid) const;
+  void measured(const NodeName& to, std::uint64_t bytes_per_second);
   std::map<std::uint64_t, Queued> queue_;  ///< in the order in which they came
   std::uint64_t queued_ = 0;
-  std::map<NodeName, std::uint64_t> carried_to_;  ///< bytes per second of the last migration to each node
+  std::map<NodeName, int> places_;  ///< how many may be under way to each node, by its own word
+  struct Measured {
+    std::uint64_t bytes_per_second = 0;
+    std::chrono::steady_clock::time_point when;
+  };
+  std::map<NodeName, Measured> measured_;  ///< of the last migrations to each node
   boost::asio::steady_timer turn_timer_;
 };
 

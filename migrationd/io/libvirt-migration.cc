@@ -387,7 +387,7 @@ void MigrationJob::judge() {
   auto& jobs = hypervisor_.jobs_[uuid_];
   std::erase(jobs, self);
   if (jobs.empty()) hypervisor_.jobs_.erase(uuid_);
-  if (bytes_per_second_ != 0) hypervisor_.carried_to_[to_] = bytes_per_second_;
+  if (bytes_per_second_ != 0) hypervisor_.measured(to_, bytes_per_second_);
   hypervisor_.next_turns();
   // libvirt lists it a little longer; it is gone all the same, and whoever claims next must not be told otherwise.
   if (end->end == handoff::JobEnd::migrated) {

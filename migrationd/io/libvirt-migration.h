@@ -29,6 +29,7 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   void aborted();
   /// Whether it was begun here.
   bool ordered() const { return facts_.call != JobFacts::Call::none; }
+  const NodeName& to() const { return to_; }
   /// Follows one that runs already, and aborts it after `limit`.
   void watch(Milliseconds limit);
   /// Why it is steered as it is; empty: it is not, or not yet.

@@ -319,6 +319,10 @@ void LibvirtHypervisor::progress(const DomainUuid& uuid, engine::Callback<Result
       [this, uuid, done = std::move(done)](Result<std::optional<JobProgress>> said) {
         const auto jobs = jobs_.find(uuid);
         if (said.ok() && said.value() && jobs != jobs_.end()) said.value()->plan = jobs->second.back()->plan();
+        if (const std::string why = waits_because(uuid); said.ok() && !said.value() && !why.empty()) {
+          said = std::optional(JobProgress{});
+          said.value()->plan = why;
+        }
         done(std::move(said));
       });
 }

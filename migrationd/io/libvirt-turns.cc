@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // LibvirtHypervisor's migrations: each waits for its turn, then it is a MigrationJob.
-#include <boost/asio/post.hpp>
+#include <algorithm>
 
 #include "migrationd/converge/turns.h"
 #include "migrationd/io/libvirt-migration.h"
@@ -20,12 +20,45 @@ Milliseconds since(std::chrono::steady_clock::time_point when) {
 }  // namespace
 
 void LibvirtHypervisor::migrate(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done) {
-  queue_[++queued_] = {uuid, order, std::move(done), std::chrono::steady_clock::now()};
+  queue_[++queued_] = {uuid, order, std::move(done), std::chrono::steady_clock::now(), ""};
   next_turns();
+}
+
+void LibvirtHypervisor::places_at(const NodeName& to, std::optional<int> places) {
+  const auto known = places_.find(to);
+  if (places ? known != places_.end() && known->second == *places : known == places_.end()) return;
+  if (places) places_[to] = *places;
+  else places_.erase(to);
+  next_turns();
+}
+
+std::string LibvirtHypervisor::why_it_waits(const Queued& queued) const {
+  const std::map<NodeName, int> going = ordered_jobs();
+  int all = 0;
+  for (const auto& [node, count] : going) all += count;
+  const std::string begin = "waits for its turn: ";
+  if (all >= config_.migrations_at_once)
+    return begin + std::to_string(all) + " migrations leave this node already (migrations_at_once = " + std::to_string(config_.migrations_at_once) + ")";
+  const auto places = places_.find(queued.order.to);
+  if (places == places_.end()) return begin + "others go first";
+  return begin + queued.order.to + " takes " + (places->second == 0 ? "none" : "no more than " + std::to_string(places->second)) +
+         " from here now (its migrations_at_once, shared by all that send to it)";
+}
+
+std::string LibvirtHypervisor::waits_because(const DomainUuid& uuid) const {
   const auto waits = std::find_if(queue_.begin(), queue_.end(), [&](const auto& one) { return one.second.uuid == uuid; });
-  if (waits == queue_.end()) return;
-  log_.write(engine::Log::Level::notice, uuid.str(), "waits for its turn: " + std::to_string(ordered_jobs()) + " migrations leave this node already (migrations_at_once = " +
-                                                         std::to_string(config_.migrations_at_once) + ")");
+  return waits == queue_.end() ? "" : why_it_waits(waits->second);
+}
+
+void LibvirtHypervisor::measured(const NodeName& to, std::uint64_t bytes_per_second) {
+  // One that shared the network with others was slower than it can be: the best counts, and is forgotten by and by.
+  Measured& known = measured_[to];
+  known = {std::max(bytes_per_second, known.bytes_per_second / 4 * 3), std::chrono::steady_clock::now()};
+}
+
+engine::Speed LibvirtHypervisor::measured_speed(const NodeName& to) const {
+  const auto known = measured_.find(to);
+  return known == measured_.end() ? engine::Speed{} : engine::Speed{known->second.bytes_per_second, since(known->second.when)};
 }
 
 void LibvirtHypervisor::watch_job(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done) {
@@ -34,10 +67,11 @@ void LibvirtHypervisor::watch_job(const DomainUuid& uuid, const engine::MigrateO
   job->watch(order.limit);
 }
 
-int LibvirtHypervisor::ordered_jobs() const {
-  int count = 0;
+std::map<NodeName, int> LibvirtHypervisor::ordered_jobs() const {
+  std::map<NodeName, int> count;
   for (const auto& [uuid, jobs] : jobs_)
-    for (const auto& job : jobs) count += job->ordered() ? 1 : 0;
+    for (const auto& job : jobs)
+      if (job->ordered()) ++count[job->to()];
   return count;
 }
 
@@ -66,17 +100,21 @@ void LibvirtHypervisor::next_turns() {
   for (const auto& [id, queued] : queue_) {
     const auto tracked = tracked_.find(queued.uuid);
     const std::uint64_t bytes = tracked != tracked_.end() && tracked->second.emulator ? resident_kib(*tracked->second.emulator) * 1024 : 0;
-    const auto known = carried_to_.find(queued.order.to);
-    std::uint64_t speed = known != carried_to_.end() ? known->second : usual_speed;
-    if (queued.order.speed_mib != 0) speed = std::min<std::uint64_t>(speed, queued.order.speed_mib * 1024 * 1024);
+    const std::uint64_t known = measured_speed(queued.order.to).bytes_per_second;
+    const auto needs = converge::predicted(bytes, known != 0 ? known : usual_speed, queued.order.speed_mib * 1024 * 1024);
     const Milliseconds limit = queued.order.limit;
-    waiting.push_back({id, Milliseconds{static_cast<std::int64_t>(bytes * 1000 / speed)},
-                       limit.count() == 0 ? limit : std::max(limit - since(queued.since), Milliseconds{1})});
+    waiting.push_back({id, needs.value_or(Milliseconds{0}), limit.count() == 0 ? limit : std::max(limit - since(queued.since), Milliseconds{1}),
+                       queued.order.priority, queued.order.to});
   }
-  for (const std::uint64_t id : converge::next_turns(waiting, ordered_jobs(), config_.migrations_at_once)) {
+  for (const std::uint64_t id : converge::next_turns(waiting, {config_.migrations_at_once, ordered_jobs(), places_})) {
     Queued queued = std::move(queue_.extract(id).mapped());
     const Milliseconds waited = since(queued.since);
     begin_job(std::move(queued), waited);
+  }
+  for (auto& [id, queued] : queue_) {
+    if (!queued.why.empty()) continue;
+    queued.why = why_it_waits(queued);
+    log_.write(engine::Log::Level::notice, queued.uuid.str(), queued.why);
   }
   if (queue_.empty()) return;
   turn_timer_.expires_after(look_again);  // time alone can make one urgent

@@ -83,7 +83,7 @@ void LocalService::ready(const LocalRequest& request, IpcServer::Reply reply) {
     reply(domain ? LocalReply{OcfCode::bad_arguments, "the parameter node is missing", "", false} : unknown_domain(request.resource));
     return;
   }
-  engine_.ask_whether_ready(domain->uuid, node->second, [reply](Outcome ready) {
+  engine_.ask_whether_ready(domain->uuid, node->second, [reply](const engine::WouldTake& ready) {
     reply({OcfCode::success, "", ready_json(ready), false});
   });
 }

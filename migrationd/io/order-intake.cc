@@ -142,6 +142,7 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
     policy.restart_if_incompatible = parameters.restart_if_incompatible;
     if (!parameters.backingfile.empty())
       policy.disk = engine::CopyOnWrite{parameters.backingfile, disk_beside(parameters.config), parameters.stateless, parameters.copyindirs, parameters.config};
+    policy.priority = parameters.priority;
     if (parameters.save_config) policy.save_config_to = parameters.config;
     policy.sync_config = parameters.sync_config;
     policy.utilization = [parameters](const engine::DomainView& view) { return utilization_of(parameters, view); };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What Pacemaker plans: what a stop means, asked of the scheduler (crm-simulate), and whether this node is one to move
 // a domain to. The answers in the engine's words.
+#include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include <boost/asio/post.hpp>
@@ -81,6 +83,30 @@ void PacemakerCluster::parameters_of(const std::string& resource, engine::Callba
     if (!end.ok()) return done(Error{end.error()});
     if (end.value().exit_status != 0) return done(Error{describe(order, end.value())});
     done(parameters_in(end.value().out, resource));
+  });
+}
+
+Result<int> priority_in(const std::string& said) {
+  constexpr int infinity = 1'000'000;  // Pacemaker's own
+  const std::string word = said.substr(0, said.find_first_of(" \t\r\n"));
+  if (word.empty()) return 0;  // it has none
+  if (word == "INFINITY" || word == "+INFINITY") return infinity;
+  if (word == "-INFINITY") return -infinity;
+  const char* begin = word.c_str() + (word.front() == '+' ? 1 : 0);
+  int number = 0;
+  const auto [end, error] = std::from_chars(begin, word.c_str() + word.size(), number);
+  if (error != std::errc{} || end != word.c_str() + word.size()) return Error{"the priority '" + word + "' is no number"};
+  return std::clamp(number, -infinity, infinity);
+}
+
+/// Asked so, it is also the one of the resource's group or of the defaults.
+void PacemakerCluster::priority_of(const std::string& resource, engine::Callback<Result<int>> done) {
+  const ProcessOrder order{{"crm_resource", "--resource", resource, "--meta", "--get-parameter", "priority"}, {}, staying_limit};
+  run_process(loop_.get_executor(), order, [weak = std::weak_ptr<int>(life_), order, done](Result<ProcessEnd> end) {
+    if (!weak.lock()) return;
+    if (!end.ok()) return done(Error{end.error()});
+    if (end.value().exit_status != 0) return done(Error{describe(order, end.value())});
+    done(priority_in(end.value().out));
   });
 }
 

@@ -43,6 +43,9 @@ bool fencing_in_cib(const std::string& cib);
 /// shut down, standby, no quorum), or that it can't be told.
 Outcome staying_by_monitor(const std::string& xml, const NodeName& node);
 
+/// What crm_resource says of a resource's priority, as a number; nothing said: 0.
+Result<int> priority_in(const std::string& said);
+
 /// The parameters of the resource in the answer of `crm_resource --resource ID --query-xml`. Errors: none is in it, it is not of
 /// this agent, or its parameters depend on rules or are kept elsewhere, so that they can't be told.
 Result<std::map<std::string, std::string>> parameters_in(const std::string& answer, const std::string& resource);
@@ -69,6 +72,7 @@ class PacemakerCluster : public ClusterSource {
   void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
   void parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) override;
+  void priority_of(const std::string& resource, engine::Callback<Result<int>> done) override;
   void keep_utilization(const std::map<std::string, engine::Utilization>& resources) override;
 
   /// What Corosync's thread tells, on the loop.

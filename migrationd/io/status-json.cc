@@ -100,8 +100,11 @@ std::string explain_json(const engine::DomainStatus& domain, Instant now) {
   return dump(json);
 }
 
-std::string ready_json(const Outcome& ready) {
-  return dump({{"ready", ready.ok()}, {"why", ready.ok() ? Json(nullptr) : Json(ready.error())}});
+std::string ready_json(const engine::WouldTake& answer) {
+  return dump({{"ready", answer.ready.ok()},
+               {"why", answer.ready.ok() ? Json(nullptr) : Json(answer.ready.error())},
+               {"takes_ms", answer.takes ? Json(answer.takes->count()) : Json(nullptr)},
+               {"priority", answer.priority}});
 }
 
 }  // namespace migrationd::io

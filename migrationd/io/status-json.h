@@ -36,7 +36,7 @@ std::string forgotten_json(const std::vector<std::string>& domains);
 /// A domain as in status_json, without "job" but with "real_stop" and "history": [{"ago_ms", "text", "alarm"}].
 std::string explain_json(const engine::DomainStatus& domain, Instant now);
 
-/// {"ready", "why"}: what a destination answered.
-std::string ready_json(const Outcome& ready);
+/// {"ready", "why", "takes_ms", "priority"}: what a destination answered, and what is known of the way there.
+std::string ready_json(const engine::WouldTake& answer);
 
 }  // namespace migrationd::io

@@ -137,7 +137,8 @@ std::string meta_data(std::string_view version) {
   add_text(xml, "longdesc", long_text);
   add_text(xml, "shortdesc", "Virtual machine that moves live");
   xml.append("<parameters>\n");
-  for (const Row& row : table()) add_parameter(xml, row);
+  for (const Row& row : table())
+    if (!row.only_in_file) add_parameter(xml, row);
   xml.append("</parameters>\n<actions>\n");
   for (const AdvertisedAction& action : actions) {
     xml.append("<action name=\"").append(action.name).append("\"");

@@ -200,6 +200,11 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
     if (number > 2'000'000) return bad_value(name, value, "QEMU takes at most 2000000 ms");
     to.migration_downtime = Milliseconds(number);
   }
+  if (name == "priority") {
+    const std::uint64_t number = *parse_integer(value);
+    if (number > 1'000'000) return bad_value(name, value, "it is more than 1000000");
+    to.priority = static_cast<int>(number);
+  }
   if (name == "migration_speed") {
     to.migration_speed = *parse_integer(value);
     if (to.migration_speed > 1'000'000) return bad_value(name, value, "it is more than 1000000 MiB/s");

@@ -31,6 +31,7 @@ struct Parameters {
   Transport migration_transport = Transport::automatic;
   std::string migration_user;
   Milliseconds migration_downtime{0};             ///< 0: the default
+  std::optional<int> priority;                    ///< where there is no cluster manager that has one
   std::uint64_t migration_speed = 0;              ///< MiB/s; 0: no limit
   std::string migration_network_suffix;
   std::string migrateuri;                         ///< of the parameter, or else of --migrateuri= in migrate_options

@@ -61,6 +61,10 @@ constexpr auto rows = std::to_array<Row>({
     {.name = "migration_speed", .type = Type::integer, .preset = "0",
      .short_text = "Bandwidth limit of a migration in MiB/s",
      .long_text = "The largest bandwidth that a migration of this domain uses, in MiB/s. 0: no limit."},
+    {.name = "priority", .type = Type::integer, .only_in_file = true,
+     .short_text = "Who leaves first",
+     .long_text = "Where not all domains of a node can leave it at once, those of a larger priority go first. Only in a resource's "
+                  "file: under Pacemaker it is the resource's meta attribute priority."},
     {.name = "migration_network_suffix",
      .short_text = "Suffix of the node's name in the migration network",
      .long_text = "Is appended to the node's name, before its first dot, to get the name under which the node is known in "

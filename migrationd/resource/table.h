@@ -20,6 +20,8 @@ struct Row {
   bool required = false;
   /// A change takes effect by reload-agent, without restarting the domain.
   bool reloadable = true;
+  /// Only in a resource's file: a cluster manager that passes parameters has its own way to say it.
+  bool only_in_file = false;
   /// No two resources may share the value.
   bool unique = false;
   /// Empty: implemented. Otherwise what it will come with; until then any value but the default is refused.

@@ -34,6 +34,7 @@ template <class V> void fields(V& v, Hello& m) {
 template <class V> void fields(V& v, Claim& m) {
   v("domain", m.domain), v("attempt", m.attempt), v("epoch", m.epoch);
   v("resource", Optional{m.resource}), v("parameters", Optional{m.parameters}), v("time_left_ms", Optional{m.time_left_ms});
+  v("places", Optional{m.places}), v("full", Optional{m.full});
 }
 template <class V> void fields(V& v, Withdraw& m) { v("domain", m.domain), v("attempt", m.attempt); }
 template <class V> void fields(V& v, Given& m) {

@@ -23,7 +23,8 @@ struct Hello {
   std::string software;
 };
 /// `epoch`: the largest that the claimer knows. `resource`, `parameters`: the resource that it starts, for a holder where the
-/// domain was started by hand, which knows of none. `time_left_ms`: until the claimer gives up; 0: it does not say.
+/// domain was started by hand, which knows of none. `time_left_ms`: until the claimer gives up; 0: it does not say. `places`: how many
+/// migrations from the receiver may be under way to the claimer's node; 0: it does not say, or, when it is `full`, none is to begin now.
 struct Claim {
   DomainUuid domain;
   Attempt attempt;
@@ -31,6 +32,8 @@ struct Claim {
   std::string resource{};
   std::map<std::string, std::string> parameters{};
   std::uint64_t time_left_ms = 0;
+  std::uint64_t places = 0;
+  bool full = false;
 };
 struct Withdraw { DomainUuid domain; Attempt attempt; };
 struct Given { DomainUuid domain; Attempt attempt; Epoch epoch; };

@@ -217,14 +217,14 @@ class Plan(Case):
     def test_what_a_standby_would_do_is_said_of_each_domain(self):
         cib = self.saved("quiet.xml")
         before = pathlib.Path(cib).read_text()
-        self.assertEqual(self.plan("n1", "--cib", cib), "RESOURCE  HOW   TO  WHY\n"
-                         "vm        live  n2  it is to be started on n2\nStandby of n1 would move 1 of 1 live.\n")
+        self.assertEqual(self.plan("n1", "--cib", cib), "RESOURCE  HOW   TO  TAKES      WHY\n"
+                         "vm        live  n2  not known  it is to be started on n2\nStandby of n1 would move 1 of 1 live.\n")
         self.assertEqual(pathlib.Path(cib).read_text(), before)
         [one] = json.loads(self.plan("n1", "--json", "--cib", cib))
         self.assertEqual(one, {"resource": "vm", "intent": "offer", "to": "n2", "reason": "it is to be started on n2",
-                               "migrate_to": False})
+                               "migrate_to": False, "takes_ms": None, "priority": None})
         stopped = self.plan("n1", "--cib", self.saved("storage-group.xml"))
-        self.assertIn("vm        stopped  -   fs stops on n1 once it has stopped", stopped)
+        self.assertIn("vm        stopped  -   -      fs stops on n1 once it has stopped", stopped)
         self.assertIn("would move 0 of 1 live", stopped)
         self.assertIn("No domain of ocf:migrationd:VirtualDomain is active on n2", self.plan("n2", "--cib", cib))
         self.assertEqual(json.loads(self.plan("n2", "--json", "--cib", cib)), [])
@@ -236,6 +236,18 @@ class Plan(Case):
             self.assertEqual(daemon.requests(), ["ctl-status ", "ctl-explain vm", "ctl-ready vm1 node=n2"])
         self.assertIn("vm        stopped  -   ", said)
         self.assertIn("no memory", said)
+
+    def test_the_time_that_it_will_probably_take_is_said(self):
+        vm = json.dumps(domain(resource="vm", real_stop=None))
+        for answer, text, number in [({"takes_ms": 12500, "priority": 7}, "vm        live  n2  about 13 s  ", 12500),
+                                     ({"takes_ms": None, "priority": 0}, "vm        live  n2  not known  ", None),
+                                     ({}, "vm        live  n2  not known  ", None)]:
+            ready = json.dumps({"ready": True, "why": None, **answer})
+            with Daemon(status().replace('"alpha"', '"n1"'), vm, ready):
+                self.assertIn(text, self.plan("n1", env=self.live(self.saved("quiet.xml"))))
+            with Daemon(status().replace('"alpha"', '"n1"'), vm, ready):
+                [one] = json.loads(self.plan("n1", "--json", env=self.live(self.saved("quiet.xml"))))
+                self.assertEqual((one["takes_ms"], one["priority"]), (number, answer.get("priority")))
 
     def test_what_cannot_be_planned_is_said(self):
         self.complains(ctl("plan", "n9", "--cib", self.saved("quiet.xml"), env=dict(os.environ)), 'no node named "n9"', "n1, n2")

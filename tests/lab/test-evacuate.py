@@ -114,9 +114,17 @@ def case_an_interrupt_leaves_all_of_them_running():
 def case_for_scripts_each_event_is_a_line():
     guests, node1 = boots(), lab.nodes[0]
     here = [vm for vm, place in places().items() if place == "node1"]
+    node1.run("crm_resource -r vm3 --meta -p priority -v 5")
+    wait_settled(lab)
     events = [json.loads(line) for line in ctl(node1, "evacuate node1 --json").stdout.splitlines()]
     emptied(node1)
     check(boots() == guests, "a guest was restarted")
+    plan = [e for e in events if e["event"] == "plan"]
+    check([e["event"] for e in events].count("time") == 1, "the time that it takes together is not told once")
+    for one in plan:
+        check(one["priority"] == (5 if one["resource"] == "vm3" else 0), f"priority: {one}")
+        check(one["takes_ms"] is None or one["takes_ms"] > 0, f"time: {one}")
+    check("vm3" not in here or plan[0]["resource"] == "vm3", f"vm3 does not go first: {plan}")
     results = {e["resource"]: (e["state"], e["to"]) for e in events if e["event"] == "result"}
     check(results == {vm: ("live", "node2") for vm in here}, f"{results}")
     check(events[-1] == {"event": "end", "node": "node1", "ok": True}, f"{events[-1]}")

@@ -41,6 +41,12 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   std::vector<std::pair<Departure, Callback<Fitness>>> checks;
   std::vector<std::pair<Definition, Callback<Outcome>>> resources;
   std::map<std::string, Utilization> utilization;
+  std::map<std::string, int> priorities;        ///< of resources, in the cluster's configuration
+  std::uint64_t resident_kib = 0;               ///< of what leaves
+  Speed speed;                                  ///< measured to whatever node
+  int at_once = 0;                              ///< that may arrive here
+  std::map<NodeName, std::optional<int>> places;  ///< what the nodes said of themselves
+  MigrateOrder ordered;                         ///< the last migration
   std::vector<std::pair<std::string, Callback<Result<SavedDefinition>>>> saves;
   struct TakenDefinition { DomainUuid uuid; std::string file, xml; };
   std::vector<TakenDefinition> taken_definitions;
@@ -82,14 +88,20 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void resume(const DomainUuid&, Callback<Outcome>) override {}
   void ask_shutdown(const DomainUuid&, const std::string&, Callback<Outcome>) override { ++shutdowns; }
   void destroy(const DomainUuid&, Callback<Outcome> done) override { destroys.push_back(std::move(done)); }
-  void migrate(const DomainUuid&, const MigrateOrder&, Callback<MigrationEnd> done) override { migration = std::move(done); }
+  void migrate(const DomainUuid&, const MigrateOrder& order, Callback<MigrationEnd> done) override {
+    ordered = order;
+    migration = std::move(done);
+  }
+  void places_at(const NodeName& to, std::optional<int> said) override { places[to] = said; }
+  int arrivals_at_once() const override { return at_once; }
+  Speed measured_speed(const NodeName&) const override { return speed; }
   void watch_job(const DomainUuid&, const MigrateOrder&, Callback<MigrationEnd>) override {}
   void abort_job(const DomainUuid&, Callback<Outcome>) override {}
   void announce(const DomainUuid&) override { ++announced; }
   std::optional<std::uint64_t> free_memory_kib() const override { return std::nullopt; }
   std::uint64_t memory_need_kib(const std::string&) const override { return 0; }
   void departure(const DomainUuid&, const MigrateOrder&, Callback<Result<Departure>> done) override {
-    hold_departures ? departures.push_back(std::move(done)) : done(Departure{"<domain/>", {}});
+    hold_departures ? departures.push_back(std::move(done)) : done(Departure{"<domain/>", {}, resident_kib});
   }
   void check(const Departure& departure, Callback<Fitness> done) override { checks.emplace_back(departure, std::move(done)); }
   void start_resources(const Definition& definition, Callback<Outcome> done) override { resources.emplace_back(definition, std::move(done)); }
@@ -121,6 +133,10 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void parameters_of(const std::string& resource, Callback<Result<std::map<std::string, std::string>>> done) override {
     const auto found = configured.find(resource);
     found == configured.end() ? done(Error{"no such resource"}) : done(found->second);
+  }
+  void priority_of(const std::string& resource, Callback<Result<int>> done) override {
+    const auto found = priorities.find(resource);
+    done(found == priorities.end() ? 0 : found->second);
   }
   void keep_utilization(const std::map<std::string, Utilization>& resources) override { utilization = resources; }
   // Journal

@@ -66,7 +66,7 @@ TEST_CASE("engine explain: the destination is asked what a stop would ask it, an
   auto engine = engine_with(stage, Phase::held);
   stage.sent.clear();
   std::optional<Outcome> said;
-  engine->ask_whether_ready(uuid, "n2", [&](Outcome ready) { said = ready; });
+  engine->ask_whether_ready(uuid, "n2", [&](const WouldTake& answer) { said = answer.ready; });
   REQUIRE(stage.sent.size() == 1);
   CHECK(stage.sent[0].first == "n2");
   const auto question = std::get<wire::AskReady>(stage.sent[0].second);
@@ -95,7 +95,7 @@ TEST_CASE("engine ready: an answer that comes before its question counts for not
   stage.sent.clear();
   stage.hold_departures = true;
   std::optional<Outcome> said;
-  engine->ask_whether_ready(uuid, "n2", [&](Outcome ready) { said = ready; });
+  engine->ask_whether_ready(uuid, "n2", [&](const WouldTake& answer) { said = answer.ready; });
   REQUIRE(stage.departures.size() == 1);
   for (std::uint64_t number = 0; number < 10; ++number) {
     stage.peer_listener->received("n2", "installation-2", wire::Ready{number, true, ""});
@@ -111,7 +111,7 @@ TEST_CASE("engine explain: who is no other node of the cluster is not asked") {
   Stage stage;
   auto engine = engine_with(stage, Phase::held);
   std::optional<Outcome> said;
-  engine->ask_whether_ready(uuid, "n1", [&](Outcome ready) { said = ready; });
+  engine->ask_whether_ready(uuid, "n1", [&](const WouldTake& answer) { said = answer.ready; });
   REQUIRE(said);
   CHECK(said->error() == "'n1' is not another node of this cluster");
 }

@@ -115,3 +115,15 @@ TEST_CASE("staying: whether a CIB configures fencing, and one that can't be read
   CHECK_FALSE(fencing_in_cib(cib(set("stonith-watchdog-timeout", "0"), "")));
   for (const std::string& odd : {""s, "garbage"s, "<cib/>"s}) CHECK(fencing_in_cib(odd));
 }
+
+TEST_CASE("priority: what crm_resource says of it, in Pacemaker's own words for numbers") {
+  const auto number = [](const char* text) { return priority_in(text).value(); };
+  CHECK(number("") == 0);
+  CHECK(number("7\n") == 7);
+  CHECK(number("+7\n") == 7);
+  CHECK(number("-5\n") == -5);
+  CHECK(number("INFINITY\n") == 1'000'000);
+  CHECK(number("-INFINITY\n") == -1'000'000);
+  CHECK(number("9000000\n") == 1'000'000);
+  CHECK(priority_in("high\n").error() == "the priority 'high' is no number");
+}
