@@ -213,6 +213,7 @@ Outcome Daemon::begin(const std::map<NodeName, std::vector<std::string>>& nodes)
   }
   link_ = std::make_unique<io::NodeLink>(loop_, link_settings_, log_);
   io::CarrierSettings carrier{io::CarriedPlace(config_.runtime_dir), config_.libvirt_uri, io::libvirt_pid_directory, nullptr, nullptr};
+  carrier.incarnation = identity_.incarnation;
   if (const Outcome prepared = carrier.place.prepare(); !prepared.ok()) return prepared;
   carrier.capabilities = [this] { return hypervisor_->capabilities(); };
   carrier.awaited = [this](const DomainUuid& domain, const NodeName& from, Attempt attempt) { return engine_->awaits_copy(domain, from, attempt); };
