@@ -25,6 +25,8 @@ constexpr Milliseconds destroy_time = 15s;
 constexpr Milliseconds destroy_again_after = 500ms;
 /// A guest that could not be asked to shut down is asked again after this.
 constexpr Milliseconds ask_again_after = 2s;
+/// Of a start's time, what is kept for the boot itself when a disk is to be made before.
+constexpr Milliseconds boot_time = 15s;
 /// The dead-man strikes this long after the deadline that the daemon itself keeps.
 constexpr Milliseconds dead_man_delay = 20s;
 constexpr std::size_t remarks_kept = 50;
@@ -235,6 +237,8 @@ void DomainRunner::boot() {
   if (boot_waits_) return;
   Definition definition{record_.uuid, record_.name, record_.definition, 0};
   definition.disk = policy_.disk;
+  if (const Milliseconds left = start_by_ - world_.clock.now(); definition.disk && start_by_ > Instant{})
+    definition.disk->time = std::max(left - std::min(boot_time, left / 4), Milliseconds{1});
   if (definition.xml.empty()) {
     feed(event::BootFailed{"its definition is not known on this node: give the parameter config"});
     return;

@@ -89,6 +89,7 @@ struct CopyOnWrite {
   bool anew = false;                   ///< also when it is there
   std::vector<std::string> copied_in;  ///< files and directories of this node that are copied into the root of a new one
   std::string beside;                  ///< the file of `config`: who can't read it has not got the storage of the disk; empty: not asked
+  Milliseconds time{0};                ///< in which it must be made, so that whoever waits for the boot is answered; 0: nobody waits
 };
 
 /// A domain to be booted: the libvirt XML, already checked.
