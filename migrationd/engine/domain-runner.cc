@@ -192,6 +192,7 @@ void DomainRunner::pump() {
 
 void DomainRunner::taken(handoff::Step step) {
   const bool write = step.journal != handoff::Journal::unchanged;
+  const bool holds = step.next.phase == Phase::held && record_.state.phase != Phase::held;
   record_.state = std::move(step.next);
   if (record_.state.phase == Phase::given) moved_to_ = record_.state.peer;
   else if (record_.state.phase != Phase::gone) moved_to_.clear();
@@ -200,6 +201,7 @@ void DomainRunner::taken(handoff::Step step) {
     if (grace_timer_ != 0) world_.clock.cancel(grace_timer_);
     grace_timer_ = 0;
   }
+  if (holds) host_.holds(record_.uuid);
   if (write) write_record();  // safe without it, so nobody waits for it
   stepping_ = true;  // what the actions feed back waits for its turn
   carry_out(step.actions);
@@ -239,10 +241,9 @@ void DomainRunner::boot() {
   definition.disk = policy_.disk;
   if (const Milliseconds left = start_by_ - world_.clock.now(); definition.disk && start_by_ > Instant{})
     definition.disk->time = std::max(left - std::min(boot_time, left / 4), Milliseconds{1});
-  if (definition.xml.empty()) {
-    feed(event::BootFailed{"its definition is not known on this node: give the parameter config"});
-    return;
-  }
+  if (!no_definition_.empty()) return feed(event::BootFailed{no_definition_});
+  if (definition.xml.empty()) return feed(event::BootFailed{"its definition is not known on this node: give the parameter config"});
+  if (!definition_from_.empty()) remark("booted from " + definition_from_);
   world_.hypervisor.boot(definition, alive<Outcome>([this](Outcome outcome) {
     if (outcome.ok()) {
       executes(handoff::Due::boot);

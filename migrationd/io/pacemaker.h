@@ -45,6 +45,10 @@ Outcome staying_by_monitor(const std::string& xml, const NodeName& node);
 
 /// The parameters of the resource in the answer of `crm_resource --resource ID --query-xml`. Errors: none is in it, it is not of
 /// this agent, or its parameters depend on rules or are kept elsewhere, so that they can't be told.
+/// Whether the answer of `crm_resource --query-xml` shows a resource of this agent's.
+bool still_ours_in(const std::string& answer, const std::string& resource);
+/// The ids of all resources, of `cibadmin --query --scope resources`.
+Result<std::set<std::string>> resources_in(const std::string& cib);
 Result<std::map<std::string, std::string>> parameters_in(const std::string& answer, const std::string& resource);
 
 class PacemakerCluster : public ClusterSource {
@@ -69,6 +73,8 @@ class PacemakerCluster : public ClusterSource {
   void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
   void parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) override;
+  void still_ours(const std::string& resource, engine::Callback<bool> done) override;
+  void resources(engine::Callback<Result<std::set<std::string>>> done) override;
   void keep_utilization(const std::map<std::string, engine::Utilization>& resources) override;
 
   /// What Corosync's thread tells, on the loop.

@@ -36,7 +36,9 @@ std::vector<PeerMessage> one_of_each() {
           Carry{domain, attempt, "0123456789abcdef0123456789abcdef", "/run/migrationd.streams", CarriedStream::disks},
           Carried{"no claim"},
           Ping{1},
-          Pong{std::numeric_limits<std::uint64_t>::max()}};
+          Pong{std::numeric_limits<std::uint64_t>::max()},
+          Defined{domain, "vm ä/1", "vm1", "/x", "alpha", {9}, 2, std::string(64, 'a'), true, "<domain>\n</domain>"},
+          AskDefinition{domain}};
 }
 
 std::string error_of(std::string_view bytes) {

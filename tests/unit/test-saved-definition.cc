@@ -224,6 +224,31 @@ TEST_CASE("saved-definition: while it runs it is compared once a minute; without
   CHECK(elsewhere.saves.empty());
 }
 
+TEST_CASE("saved-definition: the file of a resource that went to another agent is left alone") {
+  Node node(handoff::Phase::held, save);
+  node.of_another_agent = {"vm1"};
+  node.minute();
+  CHECK(node.saves.empty());
+  node.of_another_agent.clear();
+  node.minute();
+  CHECK(node.saves.size() == 1);
+  const auto answer = [](const std::string& provider) {
+    return "vm1\t(ocf:" + provider + ":VirtualDomain):\t Started\nResource XML:\n<primitive id=\"vm1\" class=\"ocf\" provider=\"" + provider + "\" type=\"VirtualDomain\"/>\n";
+  };
+  CHECK(io::still_ours_in(answer("migrationd"), "vm1"));
+  CHECK_FALSE(io::still_ours_in(answer("heartbeat"), "vm1"));
+  CHECK_FALSE(io::still_ours_in(answer("migrationd"), "vm2"));
+  CHECK_FALSE(io::still_ours_in("no answer", "vm1"));
+}
+
+TEST_CASE("saved-definition: the resources of a configuration, also in groups") {
+  const auto all = io::resources_in("<resources><primitive id='vm1'/><group id='g'><primitive id='vm2'/></group></resources>");
+  REQUIRE(all.ok());
+  CHECK(all.value() == std::set<std::string>{"vm1", "vm2"});
+  CHECK_FALSE(io::resources_in("").ok());
+  CHECK_FALSE(io::resources_in("<cib/>").ok());
+}
+
 TEST_CASE("saved-definition: what could not be saved is said once") {
   Node node(handoff::Phase::held, save);
   for (int minutes = 0; minutes < 3; ++minutes) {
