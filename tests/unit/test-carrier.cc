@@ -145,6 +145,7 @@ TEST_CASE("carrier: a ticket that was used stays used when the daemon is restart
   CHECK(run_until(d.loop, [&] { return !d.directory_there(); }));
   d.carrier.reset();
   d.settings.incarnation = 4;
+  REQUIRE(d.settings.place.prepare().ok());
   d.carrier = std::make_unique<io::Carrier>(d.loop, d.settings, *d.b.link, d.b.log);
   CHECK(d.refused(d.ticket, "that of an earlier daemon"));
   CHECK(!d.directory_there());
