@@ -46,7 +46,7 @@ Result<std::string> carry_out(std::vector<std::string> argv, const Pace& pace, c
   run_process(loop.get_executor(), order, [&](Result<ProcessEnd> end) { ended = std::move(end); });
   loop.run();
   if (!ended || pace.given_up.stop_requested()) return Error{was_given_up};
-  if (!ended->ok() && pace.until && Steady::now() >= *pace.until) return Error{ended->error() + "; " + no_time};
+  if (!ended->ok() && pace.until && Steady::now() + Milliseconds{5} >= *pace.until) return Error{ended->error() + "; " + no_time};
   if (!ended->ok()) return Error{ended->error() + " (it comes with the package " + from_package + ")"};
   if (ended->value().exit_status != 0) return Error{describe(order, ended->value())};
   return ended->value().out;
