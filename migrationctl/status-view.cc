@@ -60,6 +60,7 @@ Domain domain_of(const Json& json) {
   domain.peer = text_of(json, "peer");
   domain.holder = text_of(json, "holder");
   domain.moved_to = text_of(json, "moved_to");
+  domain.definition_from = text_of(json, "definition_from");
   domain.doubt = text_of(json, "doubt");
   domain.real_stop = text_of(json, "real_stop");
   if (const auto left = json.find("offer_left_ms"); left != json.end() && !left->is_null()) {
@@ -270,6 +271,8 @@ std::string status_text(const Status& status, std::size_t width) {
     }
     text += table_text(table, width);
   }
+  for (const Domain& domain : status.domains)
+    if (!domain.definition_from.empty()) text += cut("Definition of " + harmless(domain.name) + ": " + harmless(domain.definition_from), width) + "\n";
   if (const Table moving = migrations(status); !moving.empty()) text += "\n" + table_text(moving, width);
   text += "\n";
   if (status.peers.empty()) return text + "No other node is configured.\n";
@@ -313,6 +316,7 @@ std::vector<std::string> changes(const std::optional<Status>& before, const Stat
 std::string domain_text(const Domain& domain, const std::string& node) {
   std::string text = "Domain " + harmless(domain.name) + ": " + in_short(domain, node) + ".\n";
   if (domain.offer_left) text += "Its offer stands for another " + duration_text(*domain.offer_left) + ", then it is really stopped.\n";
+  if (!domain.definition_from.empty()) text += "Its definition: " + harmless(domain.definition_from) + ".\n";
   if (domain.history.empty()) return text + "No decision about it since the daemon started.\n";
   text += "Recent decisions on " + harmless(node) + ":\n";
   Table table;

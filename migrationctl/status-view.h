@@ -43,6 +43,7 @@ struct Domain {
   bool healthy = false;
   std::string peer;       ///< moving, given: who gets it
   std::string holder;     ///< who held it last, as far as is known
+  std::string definition_from;  ///< why it is not that of the file `config`; empty: it is
   std::string moved_to;   ///< who got it live when it left this node last
   std::optional<Milliseconds> offer_left;
   std::string doubt;

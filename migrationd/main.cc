@@ -28,6 +28,7 @@
 #include "migrationd/io/end-words.h"
 #include "migrationd/io/installation.h"
 #include "migrationd/io/journal-files.h"
+#include "migrationd/io/kept-definitions.h"
 #include "migrationd/io/key-file.h"
 #include "migrationd/io/libvirt-hypervisor.h"
 #include "migrationd/io/local-service.h"
@@ -127,8 +128,10 @@ class Daemon {
   std::string boot_id_;
   std::unique_ptr<io::BootClock> clock_;
   std::unique_ptr<io::JournalFiles> journal_;
+  std::unique_ptr<io::KeptDefinitions> definitions_;
   std::unique_ptr<io::LibvirtHypervisor> hypervisor_;
   io::LoadedJournal loaded_;
+  io::LoadedDefinitions kept_;
   io::LinkSettings link_settings_;
   std::unique_ptr<io::NodeLink> link_;
   std::unique_ptr<io::Carrier> carrier_;
@@ -172,11 +175,14 @@ Outcome Daemon::prepare() {
   boot_id_ = boot.value();
   auto loaded = io::load_journal(config_.state_dir, boot_id_);
   if (!loaded.ok()) return Error{loaded.error()};
+  kept_ = io::load_definitions(config_.state_dir);
+  for (const std::string& refused : kept_.refused) log_.write(engine::Log::Level::warning, "", "a definition that is kept here is not used: " + refused);
   auto keys = io::read_key_file(config_.key);
   if (!keys.ok()) return Error{keys.error()};
 
   clock_ = std::make_unique<io::BootClock>(loop_);
   journal_ = std::make_unique<io::JournalFiles>(loop_, config_.state_dir, boot.value());
+  definitions_ = std::make_unique<io::KeptDefinitions>(loop_, config_.state_dir);
   io::LibvirtConfig libvirt;
   libvirt.uri = config_.libvirt_uri;
   libvirt.migrations_at_once = config_.migrations_at_once;
@@ -213,13 +219,14 @@ Outcome Daemon::begin(const std::map<NodeName, std::vector<std::string>>& nodes)
   }
   link_ = std::make_unique<io::NodeLink>(loop_, link_settings_, log_);
   io::CarrierSettings carrier{io::CarriedPlace(config_.runtime_dir), config_.libvirt_uri, io::libvirt_pid_directory, nullptr, nullptr};
+  carrier.incarnation = identity_.incarnation;
   if (const Outcome prepared = carrier.place.prepare(); !prepared.ok()) return prepared;
   carrier.capabilities = [this] { return hypervisor_->capabilities(); };
   carrier.awaited = [this](const DomainUuid& domain, const NodeName& from, Attempt attempt) { return engine_->awaits_copy(domain, from, attempt); };
   carrier_ = std::make_unique<io::Carrier>(loop_, std::move(carrier), *link_, log_);
   hypervisor_->carry_with(carrier_.get());
   world_ = std::make_unique<engine::World>(
-      engine::World{*clock_, *hypervisor_, *link_, *cluster_.source, *journal_, *dead_man_, log_});
+      engine::World{*clock_, *hypervisor_, *link_, *cluster_.source, *journal_, *dead_man_, log_, *definitions_});
 
   std::vector<engine::Record> records;
   for (io::StoredRecord& stored : loaded_.records) records.push_back(std::move(stored.record));
@@ -230,7 +237,7 @@ Outcome Daemon::begin(const std::map<NodeName, std::vector<std::string>>& nodes)
   }
   const handoff::Cluster known{self_, identity_.installation, identity_.incarnation, {}};
   engine_ = std::make_unique<engine::Engine>(*world_, known, io::policy_reader(defaults_of(config_)), std::move(records),
-                                             io::load_farewells(config_.state_dir, boot_id_), std::move(unreadable));
+                                             io::load_farewells(config_.state_dir, boot_id_), std::move(unreadable), std::move(kept_.kept));
   engine_->nodes_changed();
   service_ = std::make_unique<io::LocalService>(
       loop_, *engine_, *world_, io::LocalService::Facts{self_, config_.unfenced == io::Unfenced::membership, cluster_.name, cluster_.heartbeat, config_.libvirt_uri,

@@ -25,6 +25,8 @@ constexpr Milliseconds destroy_time = 15s;
 constexpr Milliseconds destroy_again_after = 500ms;
 /// A guest that could not be asked to shut down is asked again after this.
 constexpr Milliseconds ask_again_after = 2s;
+/// Of a start's time, what is kept for the boot itself when a disk is to be made before.
+constexpr Milliseconds boot_time = 15s;
 /// The dead-man strikes this long after the deadline that the daemon itself keeps.
 constexpr Milliseconds dead_man_delay = 20s;
 constexpr std::size_t remarks_kept = 50;
@@ -195,6 +197,7 @@ void DomainRunner::pump() {
 
 void DomainRunner::taken(handoff::Step step) {
   const bool write = step.journal != handoff::Journal::unchanged;
+  const bool holds = step.next.phase == Phase::held && record_.state.phase != Phase::held;
   record_.state = std::move(step.next);
   if (record_.state.phase == Phase::given) moved_to_ = record_.state.peer;
   else if (record_.state.phase != Phase::gone) moved_to_.clear();
@@ -203,6 +206,7 @@ void DomainRunner::taken(handoff::Step step) {
     if (grace_timer_ != 0) world_.clock.cancel(grace_timer_);
     grace_timer_ = 0;
   }
+  if (holds) host_.holds(record_.uuid);
   if (write) write_record();  // safe without it, so nobody waits for it
   stepping_ = true;  // what the actions feed back waits for its turn
   carry_out(step.actions);
@@ -240,10 +244,11 @@ void DomainRunner::boot() {
   if (boot_waits_) return;
   Definition definition{record_.uuid, record_.name, record_.definition, 0};
   definition.disk = policy_.disk;
-  if (definition.xml.empty()) {
-    feed(event::BootFailed{"its definition is not known on this node: give the parameter config"});
-    return;
-  }
+  if (const Milliseconds left = start_by_ - world_.clock.now(); definition.disk && start_by_ > Instant{})
+    definition.disk->time = std::max(left - std::min(boot_time, left / 4), Milliseconds{1});
+  if (!no_definition_.empty()) return feed(event::BootFailed{no_definition_});
+  if (definition.xml.empty()) return feed(event::BootFailed{"its definition is not known on this node: give the parameter config"});
+  if (!definition_from_.empty()) remark("booted from " + definition_from_);
   world_.hypervisor.boot(definition, alive<Outcome>([this](Outcome outcome) {
     if (outcome.ok()) {
       executes(handoff::Due::boot);

@@ -31,6 +31,8 @@ class RunnerHost {
   virtual void saw_at_work(const NodeName& node) = 0;
   /// How many migrations may be under way from `node` to here; nothing: as many as it wants.
   virtual std::optional<int> places_for(const NodeName& node) const { return (void)node, std::nullopt; }
+  /// The domain is held here now, and was not before.
+  virtual void holds(const DomainUuid& uuid) { (void)uuid; }
 };
 
 /// One line of a domain's recent history, for `explain`.
@@ -61,6 +63,13 @@ class DomainRunner {
   /// New facts about the resource; they reach the disk with the next step, or by keep().
   void describe(const std::string& resource, const std::map<std::string, std::string>& parameters, Policy policy);
   void define(const Definition& definition);
+  /// Where the definition is from, when not from the resource's file, for who boots it; `why_not`: the file is there and can't be
+  /// used, so that nothing is booted from what is known of it otherwise.
+  const std::string& definition_from() const { return definition_from_; }
+  void definition_is(const std::string& from, const std::string& why_not) {
+    definition_from_ = from;
+    no_definition_ = why_not;
+  }
   /// Writes the record although no step asks for it. A disk that refuses is said, and changes nothing.
   void keep();
   /// Its record on disk can't be read, `why`, and is left as it is: a newer version may need it.
@@ -84,6 +93,7 @@ class DomainRunner {
   /// Writes its definition back to the file of its resource, if that wants so and it runs here, and sends it to the nodes that do
   /// not have it. Nothing waits for it.
   void save_config();
+  void save_config_if_ours();
   /// `node` may have missed the last one.
   void not_synced(const NodeName& node) { unsynced_.insert(node); }
   /// Its job has come to the switchover: what is sent to the guest is to wait for it at the destination.
@@ -134,6 +144,7 @@ class DomainRunner {
   std::deque<handoff::Event> mailbox_;
   std::deque<Remark> remarks_;
   std::string unwritten_;   // why the record on disk is left as it is
+  std::string definition_from_, no_definition_;  // see definition_is()
   bool saving_ = false;     // its definition
   std::string save_trouble_;  // said last
   std::set<NodeName> unsynced_;

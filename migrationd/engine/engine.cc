@@ -20,13 +20,17 @@ constexpr unsigned look_for_missing_every_ticks = 20;
 }  // namespace
 
 Engine::Engine(World& world, handoff::Cluster cluster, PolicyReader read_policy, std::vector<Record> records,
-               std::set<NodeName> farewells, std::map<DomainUuid, std::string> unreadable)
+               std::set<NodeName> farewells, std::map<DomainUuid, std::string> unreadable, std::vector<KeptDefinition> kept)
     : world_(world),
       cluster_(std::move(cluster)),
       read_policy_(std::move(read_policy)),
       farewells_(std::move(farewells)),
       old_farewells_(farewells_),
-      unreadable_(std::move(unreadable)) {
+      unreadable_(std::move(unreadable)),
+      definitions_(world_, cluster_.self,
+                   {[this] { return cluster_.others; }, [this](const DomainUuid& uuid) { return held_here(uuid); },
+                    [this](const KeptDefinition& kept) { definition_kept(kept); }},
+                   std::move(kept)) {
   for (Record& record : records) {
     const DomainUuid uuid = record.uuid;
     Policy policy = policy_of(record.parameters);
@@ -62,6 +66,9 @@ void Engine::tick() {
     keep_utilization();
   }
   save_configs();
+  definitions_.tick();
+  answer_probes();
+  look_for_resources();
   if (ticks_ % look_for_missing_every_ticks == 0) {
     // Heartbeat is not asked unless somebody wants to know: who died would stay a member in the status.
     for (const NodeName& node : cluster_.others) {
@@ -225,6 +232,8 @@ struct Engine::FromPeer {
   }
   void operator()(const wire::Ping&) {}
   void operator()(const wire::Pong&) {}
+  void operator()(const wire::Defined& m) { e.definitions_.heard(from, m); }
+  void operator()(const wire::AskDefinition& m) { e.definitions_.asked(from, m); }
 
   void to(const DomainUuid& uuid, handoff::Event event) {
     if (DomainRunner* runner = e.find(uuid)) runner->feed(std::move(event));
@@ -269,6 +278,7 @@ bool Engine::about_unreadable(const NodeName& from, const wire::PeerMessage& mes
 void Engine::link_changed(const NodeName& node, bool up) {
   world_.log.write(Log::Level::notice, "", up ? "the link to " + node + " is up" : "the link to " + node + " is down");
   std::erase_if(held_by_, [&](const auto& entry) { return entry.second.node == node; });
+  definitions_.link_changed(node, up);
   if (!up) {  // its last word was earlier, and it may have been fenced between
     link_lost_[node] = world_.clock.now();
     return;
@@ -359,13 +369,13 @@ std::vector<DomainStatus> Engine::domains() const {
   for (const auto& [uuid, one] : runners_) {
     DomainStatus status{uuid, one->record().name, one->record().resource, one->state(), one->view(), Milliseconds{0},
                         {one->remarks().begin(), one->remarks().end()},
-                        why_real_stop(*one), one->policy().unfenced_membership, one->moved_to()};
+                        why_real_stop(*one), one->policy().unfenced_membership, one->moved_to(), one->definition_from()};
     if (status.state.phase == Phase::offered) status.offer_left = status.state.offer_ends - world_.clock.now();
     all.push_back(std::move(status));
   }
   for (const auto& [uuid, view] : world_.hypervisor.all()) {
     if (runners_.contains(uuid)) continue;
-    all.push_back({uuid, view.name, "", {}, view, Milliseconds{0}, {}, why_real_stop({}, view, policy_of({})), false, {}});
+    all.push_back({uuid, view.name, "", {}, view, Milliseconds{0}, {}, why_real_stop({}, view, policy_of({})), false, {}, {}});
   }
   return all;
 }

@@ -6,6 +6,7 @@
 //   orders.cc    start, stop, monitor, migrate_to, migrate_from: their time and their answer
 //   stops.cc     what a stop means, and whether an offer still stands
 //   absence.cc   what proves a silent node absent: farewell, fencing, or the administrator's word
+//   definitions.cc what the domain is defined by, here and at the other nodes; with definition-keeper.cc
 //   readiness.cc may a domain come or boot here: memory, hypervisor, cluster manager
 #pragma once
 
@@ -15,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "migrationd/engine/definition-keeper.h"
 #include "migrationd/engine/domain-runner.h"
 #include "migrationd/engine/policy.h"
 #include "migrationd/engine/world.h"
@@ -38,6 +40,7 @@ struct Order {
   std::map<std::string, std::string> parameters;   ///< as given
   std::optional<Definition> definition;
   OrderReply no_definition;                        ///< why there's none: the answer, if nothing else tells which domain is meant
+  bool no_file = false;                            ///< because there is no file `config`: what this node keeps takes its place
   bool misnamed = false;                           ///< because the parameter name contradicts it, so that neither of them tells
   std::string complaint;                           ///< a stop: what was refused of its parameters, which it does without
   Milliseconds timeout{0};                         ///< the caller's patience; 0: it doesn't say
@@ -58,6 +61,7 @@ struct DomainStatus {
   std::string real_stop;
   bool unfenced_membership = false;  ///< the resource's own word, or the configuration's
   NodeName moved_to;                 ///< who got it live when it left here last; empty: see DomainRunner::moved_to
+  std::string definition_from;       ///< what this node would boot it from, or has, as it has no file `config`; empty: the file
 };
 
 /// What a destination answered to "would you take it", and what is known of the way there.
@@ -80,7 +84,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   /// `unreadable`: domains whose record can't be read, and why: nothing is known of them, so they are neither
   /// started nor called absent here until the record is repaired.
   Engine(World& world, handoff::Cluster cluster, PolicyReader read_policy, std::vector<Record> records,
-         std::set<NodeName> farewells, std::map<DomainUuid, std::string> unreadable = {});
+         std::set<NodeName> farewells, std::map<DomainUuid, std::string> unreadable = {}, std::vector<KeptDefinition> kept = {});
   ~Engine() override;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -192,6 +196,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   void proven(const DomainUuid& uuid, const NodeName& node, handoff::Proof proof);
   void heard_from(const NodeName& node);
   void saw_at_work(const NodeName& node) override;
+  void holds(const DomainUuid& uuid) override { share_definition(uuid); }
   bool stood_still() const;
   void note_tick();
 
@@ -210,7 +215,18 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::string no_room(const DomainUuid& uuid, std::uint64_t need_kib) const;
 
   void keep_utilization();
+  // definitions.cc
   void save_configs();
+  bool use_kept(Order& order);
+  void note_definition(DomainRunner& runner, const Order& order, bool kept);
+  void saw_file(const Order& order);
+  bool held_here(const DomainUuid& uuid) const;
+  void share_definition(const DomainUuid& uuid);
+  void definition_kept(const KeptDefinition& kept);
+  bool waits_for_definition(const Order& order) const;
+  void wait_for_definition(Order order, Callback<OrderReply> reply);
+  void answer_probes();
+  void look_for_resources();
   void take_definition(const NodeName& from, const wire::Note& note);
   // offers, judged again
   void judge_offers();
@@ -273,6 +289,15 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::map<DomainUuid, Promise> promises_;  ///< of domains whose holders were told that they have room here
   std::set<DomainUuid> starting_resources_;  ///< of these the hypervisor starts pools and networks now: once at a time
   std::uint64_t next_question_ = 1;
+  DefinitionKeeper definitions_;
+  struct Probe {
+    Order order;
+    Callback<OrderReply> reply;
+    Instant ends;
+  };
+  std::vector<Probe> probes_;                      ///< of domains whose definition may be on its way from another node
+  std::set<std::string> undefined_;                ///< resources whose monitor was answered without one
+  std::map<DomainUuid, std::string> share_trouble_;  ///< said last
   TimerId tick_timer_ = 0;
   unsigned ticks_ = 0;
   Instant last_tick_;

@@ -67,7 +67,14 @@ bool is_of(const Order& order, const DomainRunner& known) {
 }  // namespace
 
 OrderId Engine::order(Order order, Callback<OrderReply> reply) {
+  const bool kept = use_kept(order);
+  if (!kept) saw_file(order);
   if (order.kind == Order::Kind::monitor) {
+    if (waits_for_definition(order)) {
+      wait_for_definition(std::move(order), std::move(reply));
+      return 0;
+    }
+    if (DomainRunner* known = order.definition ? find(order.definition->uuid) : nullptr) note_definition(*known, order, kept);
     reply(monitor(order));
     return 0;
   }
@@ -82,6 +89,7 @@ OrderId Engine::order(Order order, Callback<OrderReply> reply) {
     return 0;
   }
   if (order.definition) runner->define(*order.definition);
+  note_definition(*runner, order, kept);
   if (!order.resource.empty()) runner->describe(order.resource, order.parameters, policy_of(order.parameters));
 
   auto owned = std::make_unique<Pending>();

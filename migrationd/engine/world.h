@@ -90,6 +90,7 @@ struct CopyOnWrite {
   bool anew = false;                   ///< also when it is there
   std::vector<std::string> copied_in;  ///< files and directories of this node that are copied into the root of a new one
   std::string beside;                  ///< the file of `config`: who can't read it has not got the storage of the disk; empty: not asked
+  Milliseconds time{0};                ///< in which it must be made, so that whoever waits for the boot is answered; 0: nobody waits
 };
 
 /// A domain to be booted: the libvirt XML, already checked.
@@ -298,9 +299,43 @@ class ClusterManager {
   virtual void parameters_of(const std::string& resource, Callback<Result<std::map<std::string, std::string>>> done) = 0;
   /// The priority that the configuration gives to a resource. Error: that can't be told. Where the cluster manager has none: 0.
   virtual void priority_of(const std::string& resource, Callback<Result<int>> done) { (void)resource, done(0); }
+  /// Whether the resource is still one of this agent's; false also when that can't be told now. Where the cluster manager has no
+  /// configuration to ask: true.
+  virtual void still_ours(const std::string& resource, Callback<bool> done) { (void)resource, done(true); }
+  /// The resources that the cluster's configuration has. Error: that can't be told, or it has no list of them.
+  virtual void resources(Callback<Result<std::set<std::string>>> done) { done(Error{"the cluster manager has no list of its resources"}); }
   /// The utilization attributes of the resources whose domains run here, all of them, said again and again: the configuration is
   /// to have them. Best effort: what fails is said in the log and tried again. Where the cluster manager has none: nothing.
   virtual void keep_utilization(const std::map<std::string, Utilization>& resources) { (void)resources; }
+};
+
+// ---------------------------------------------------------------- definitions
+
+/// A domain's definition as this node keeps it, for a node that has no file `config` of the resource.
+struct KeptDefinition {
+  DomainUuid uuid;
+  std::string name;
+  std::string resource;
+  std::string config;         ///< the path that the resource's parameter has
+  NodeName origin;            ///< whose it is: who held the domain, or had its file while nobody did
+  Epoch epoch;                ///< in which it was held there; 0: nobody was known to hold it
+  std::uint64_t version = 1;  ///< of those of that epoch and node
+  std::string digest;         ///< of `xml`
+  std::string xml;
+};
+
+/// Definitions in files. What may be kept, and what is newer, is decided in engine/definition-keeper.
+class Definitions {
+ public:
+  virtual ~Definitions() = default;
+  /// What the file defines. Nothing: there is no such file. Error: it can't be read, or is no domain's definition.
+  virtual void read_config(const std::string& file, Callback<Result<std::optional<Definition>>> done) = 0;
+  /// Whether its XML defines this domain, by name and UUID, and is as its digest says.
+  virtual Outcome examine(const KeptDefinition& definition) const = 0;
+  virtual std::string digest(const std::string& xml) const = 0;
+  /// On this node's disk, in place of an older one of the domain.
+  virtual void keep_definition(const KeptDefinition& definition, Callback<Outcome> done) = 0;
+  virtual void remove_definition(const DomainUuid& uuid, Callback<Outcome> done) = 0;
 };
 
 // ---------------------------------------------------------------- journal
@@ -347,6 +382,7 @@ struct World {
   Journal& journal;
   DeadMan& dead_man;
   Log& log;
+  Definitions& definitions;
 };
 
 }  // namespace migrationd::engine

@@ -114,6 +114,8 @@ Result<Fd> Carrier::to_libvirt(const NodeName& from, const wire::Carry& carry) {
   const auto used = used_.find(carry.domain);
   if (arrivals_.contains(carry.migration) || (used != used_.end() && carry.attempt <= used->second))
     return Error{"a migration has come for this claim before"};
+  if (carry.attempt.incarnation != settings_.incarnation)
+    return Error{"the claim is that of an earlier daemon of this node, which may have used it: " + from + " is asked anew"};
   if (auto awaited = settings_.awaited(carry.domain, from, carry.attempt); !awaited) return Error{awaited.error()};
   auto socket = connect_to(libvirt_socket(settings_.libvirt_uri));
   if (!socket.ok()) return Error{"the libvirt of this node: " + socket.error()};

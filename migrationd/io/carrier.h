@@ -7,7 +7,7 @@
 //
 // Connection N is there from end to end before connection N+1 is accepted: QEMU's parallel streams tell the first one
 // from the others by nothing else. What a stream may do at the destination is said by its ticket: the claim that this node
-// has open, journalled; a claim is good for one migration.
+// has open, journalled; a claim is good for one migration, and for none once the daemon that made it has ended.
 #pragma once
 
 #include <chrono>
@@ -38,6 +38,9 @@ struct CarrierSettings {
   std::function<std::string()> capabilities;
   /// Whether a copy of the domain may come from that node for that attempt, now; else why not.
   std::function<Outcome(const DomainUuid& domain, const NodeName& from, Attempt attempt)> awaited;
+  /// This daemon's. Which claims of an earlier one were used is not known any more, so none of them is good for a migration: the
+  /// next claim is.
+  std::uint64_t incarnation = 0;
   /// Tests make them shorter.
   Milliseconds look_every{1000};
   Milliseconds prepare_within{30'000};  ///< from the first stream until libvirt's Prepare is answered

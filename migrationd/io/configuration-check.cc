@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "migrationd/io/domain-check.h"
+#include "migrationd/io/kept-definitions.h"
 #include "migrationd/io/migrate-options.h"
 #include "migrationd/resource/migration-uri.h"
 
@@ -51,8 +52,12 @@ std::string misnaming(const resource::Parameters& parameters, const std::string&
          "': correct one of them";
 }
 
-std::variant<DomainXml, NoDefinition> read_definition(const resource::Parameters& parameters) {
+std::variant<DomainXml, NoDefinition> read_definition(const resource::Parameters& parameters, const KeptFor& kept_for) {
   auto xml = read_domain_xml(parameters.config);
+  if (!xml) {
+    const auto kept = kept_instead_of(kept_for.state_dir, kept_for.resource, parameters.config);
+    if (kept && (parameters.name.empty() || parameters.name == kept->name)) xml = parse_domain_xml(kept->xml, "the definition that is kept of " + kept->name);
+  }
   if (!xml) return NoDefinition{"the domain's definition can't be used: " + xml.error()};
   if (std::string why = misnaming(parameters, xml.value().name); !why.empty()) return NoDefinition{std::move(why), true};
   return std::move(xml.value());
@@ -72,10 +77,10 @@ std::string missing_script(const std::map<std::string, std::string>& given) {
 }
 }  // namespace
 
-Refused validate(const std::map<std::string, std::string>& given, const std::string& libvirt_uri) {
+Refused validate(const std::map<std::string, std::string>& given, const std::string& libvirt_uri, const KeptFor& kept) {
   const auto parameters = check_all_parameters(given, libvirt_uri);
   if (const auto* refused = std::get_if<Refused>(&parameters)) return *refused;
-  const auto definition = read_definition(std::get<resource::Parameters>(parameters));
+  const auto definition = read_definition(std::get<resource::Parameters>(parameters), kept);
   if (const auto* missing = std::get_if<NoDefinition>(&definition)) return refuse(Fault::node, missing->why);
   if (std::string missing = missing_script(given); !missing.empty()) return refuse(Fault::node, std::move(missing));
   if (const auto files = check_files(std::get<DomainXml>(definition)); !files) return refuse(Fault::node, files.error());

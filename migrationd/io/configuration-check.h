@@ -4,8 +4,8 @@
 //
 // OCF_ERR_CONFIGURED (6) is for what the parameters alone make wrong, and so alike on every node: Pacemaker then closes all
 // nodes to the resource, and stops it where it runs well, also when it was a probe of another node that answered so.
-// OCF_ERR_INSTALLED (5) is for all that depends on this node: its copy of the definition is missing, can't be read, is broken
-// or defines another domain than the parameter `name` says; its daemon serves another hypervisor; an emulator, disk or
+// OCF_ERR_INSTALLED (5) is for all that depends on this node: the definition's file is missing and none is kept in its place
+// (kept-definitions.h), it can't be read, is broken or defines another domain than the parameter `name` says; its daemon serves another hypervisor; an emulator, disk or
 // network device is missing. It closes this node only, for another may have it. ocf:heartbeat:VirtualDomain answers 5, too,
 // for a file that can't be read and for one in which it finds no name.
 #pragma once
@@ -55,11 +55,17 @@ std::variant<resource::Parameters, Refused> check_all_parameters(const std::map<
 /// Why the parameter `name` contradicts the definition of a domain called `name`; empty: it does not.
 std::string misnaming(const resource::Parameters& parameters, const std::string& name);
 
-/// The definition in the file that the parameter `config` names.
-std::variant<DomainXml, NoDefinition> read_definition(const resource::Parameters& parameters);
+/// Where a definition may be that this node keeps for a resource without the file.
+struct KeptFor {
+  std::string state_dir;  ///< empty: it is not looked for
+  std::string resource;
+};
+
+/// The definition in the file that the parameter `config` names; without such a file the one that is kept.
+std::variant<DomainXml, NoDefinition> read_definition(const resource::Parameters& parameters, const KeptFor& kept = {});
 
 /// What validate-all says: all of the above, and the files that the domain needs. Looks at its disks, and so may hang with
 /// their storage: not for the daemon's loop.
-Refused validate(const std::map<std::string, std::string>& given, const std::string& libvirt_uri);
+Refused validate(const std::map<std::string, std::string>& given, const std::string& libvirt_uri, const KeptFor& kept = {});
 
 }  // namespace migrationd::io

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <optional>
 
@@ -21,9 +22,12 @@ namespace migrationd::io {
 
 namespace {
 
-/// How long a program may take, and who says that it is not wanted any more.
+using Steady = std::chrono::steady_clock;
+
+/// How long a program may take, until when all must be done, and who says that it is not wanted any more.
 struct Pace {
   Milliseconds limit;
+  std::optional<Steady::time_point> until;
   std::stop_token given_up;
 };
 
@@ -34,10 +38,15 @@ Result<std::string> carry_out(std::vector<std::string> argv, const Pace& pace, c
   boost::asio::io_context loop;
   const std::stop_callback leave(pace.given_up, [&loop] { loop.stop(); });  // the loop's end is the program's
   std::optional<Result<ProcessEnd>> ended;
-  const ProcessOrder order{std::move(argv), {}, pace.limit};
+  const std::string program = argv.front();
+  const auto left = pace.until ? std::chrono::duration_cast<Milliseconds>(*pace.until - Steady::now()) : pace.limit;
+  const std::string no_time = "the start's time does not suffice for it: give the operation start a longer timeout";
+  if (left <= Milliseconds{0}) return Error{program + " was not begun: " + no_time};
+  const ProcessOrder order{std::move(argv), {}, std::min(pace.limit, left)};
   run_process(loop.get_executor(), order, [&](Result<ProcessEnd> end) { ended = std::move(end); });
   loop.run();
   if (!ended || pace.given_up.stop_requested()) return Error{was_given_up};
+  if (!ended->ok() && pace.until && Steady::now() + Milliseconds{5} >= *pace.until) return Error{ended->error() + "; " + no_time};
   if (!ended->ok()) return Error{ended->error() + " (it comes with the package " + from_package + ")"};
   if (ended->value().exit_status != 0) return Error{describe(order, ended->value())};
   return ended->value().out;
@@ -68,6 +77,7 @@ Result<std::string> image_format(const std::string& answer) {
 }
 
 Result<std::string> make_disk(const engine::CopyOnWrite& disk, const std::string& xml, Milliseconds limit, const std::stop_token& given_up) {
+  const Steady::time_point begun = Steady::now();
   const std::string what = "make the disk " + disk.image;
   const Result<DomainXml> domain = parse_domain_xml(xml, "the domain's definition");
   if (!domain) return Error{what + ": " + domain.error()};
@@ -83,7 +93,9 @@ Result<std::string> make_disk(const engine::CopyOnWrite& disk, const std::string
     return Error{what + ": the parameter config names " + disk.beside + ", which can't be read here: " + errno_text(errno) + "; is its storage mounted?"};
   const std::string temporary = disk.image + ".new";
   ::unlink(temporary.c_str());  // what a node left that died in the middle of it
-  Outcome made = make(disk, temporary, {limit, given_up});
+  std::optional<Steady::time_point> until;
+  if (disk.time > Milliseconds{0}) until = begun + disk.time;
+  Outcome made = make(disk, temporary, {limit, until, given_up});
   if (made && given_up.stop_requested()) made = Error{was_given_up};
   if (!made) {
     ::unlink(temporary.c_str());

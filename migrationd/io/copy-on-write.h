@@ -15,7 +15,7 @@ namespace migrationd::io {
 
 /// Makes the disk, unless it is there and may stay. Errors: the definition `xml` has no such disk (then a boot would not use
 /// it), the file of `config` beside it can't be read (its storage is not mounted), the backing image can't be used, a program
-/// failed or was not done within `limit`, or the boot was given up: a program that runs is killed then, and
+/// failed or was not done within `limit` or the disk's own time, or the boot was given up: a program that runs is killed then, and
 /// no disk is replaced any more. Blocks. Ok: what was done, for the log; empty: nothing was to be done.
 Result<std::string> make_disk(const engine::CopyOnWrite& disk, const std::string& xml, Milliseconds limit, const std::stop_token& given_up = {});
 

@@ -7,6 +7,7 @@
 
 #include "migrationd/io/boot-clock.h"
 #include "migrationd/io/journal-files.h"
+#include "migrationd/io/kept-definitions.h"
 
 namespace migrationd::io {
 
@@ -100,7 +101,7 @@ struct Identity {
     std::string name;
   };
   std::optional<Domain> defined;  ///< by the file, whose name is as the parameter `name` says
-  std::optional<Domain> known;    ///< else: what was once told to the daemon still says which domain it is
+  std::optional<Domain> known;    ///< else: what was once told to the daemon, or is kept of another node's, says which domain it is
   NoDefinition none;              ///< why `defined` is nothing; its text is empty when there is no parameter `config`
 };
 
@@ -114,6 +115,8 @@ Identity identify(const std::string& resource, const resource::Parameters& param
   found.none = std::get<NoDefinition>(read);
   if (std::optional<StoredRecord> record = record_of_resource(resource, places, boot))
     found.known = {record->record.uuid, record->record.name};
+  else if (const auto kept = found.none.misnamed ? std::nullopt : kept_instead_of(places.state_dir, resource, parameters.config))
+    found.known = {kept->uuid, kept->name};
   return found;
 }
 

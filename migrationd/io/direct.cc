@@ -145,7 +145,7 @@ DirectAnswer direct(const std::string& action, const std::string& resource, cons
                     const std::map<std::string, std::string>& parameters, Milliseconds timeout, const DirectPlaces& places) {
   if (timeout.count() <= 0) timeout = default_timeout;
   if (action == "validate-all") {
-    Refused said = validate(parameters, places.libvirt_uri);
+    Refused said = validate(parameters, places.libvirt_uri, {places.state_dir, resource});
     return {said.code, std::move(said.reason)};
   }
   bool asks = action == "monitor" || action == "status";

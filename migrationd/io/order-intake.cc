@@ -2,6 +2,7 @@
 // The agent's words, checked.
 #include "migrationd/io/order-intake.h"
 
+#include "migrationd/io/kept-definitions.h"
 #include "migrationd/resource/migration-uri.h"
 
 namespace migrationd::io {
@@ -67,7 +68,10 @@ void OrderIntake::define(engine::Order& order, const resource::Parameters& param
     return;
   }
   const auto read = read_definition(parameters);
-  if (const auto* none = std::get_if<NoDefinition>(&read)) return without(order, *none);
+  if (const auto* none = std::get_if<NoDefinition>(&read)) {
+    order.no_file = no_such_file(parameters.config);
+    return without(order, *none);
+  }
   const DomainXml& xml = std::get<DomainXml>(read);
   order.definition = {xml.uuid, xml.name, xml.xml, xml.memory_kib};
   if (!there) return;

@@ -18,6 +18,7 @@ namespace {
 
 /// The asker gives up after 8 s.
 constexpr Milliseconds staying_limit{5'000};
+constexpr std::size_t largest_configuration = 64 * 1024 * 1024;
 
 SchedulerQuestion about(const engine::StopQuestion& question, const PacemakerSettings& settings) {
   SchedulerQuestion asked;
@@ -58,15 +59,22 @@ bool fencing_in_cib(const std::string& cib) {
   return by_watchdog || configuration.select_node("resources//*[self::primitive or self::template][@class='stonith']");
 }
 
-Result<std::map<std::string, std::string>> parameters_in(const std::string& answer, const std::string& resource) {
+Result<bool> ours_in(const std::string& answer, const std::string& resource, pugi::xml_document& document) {
   const std::size_t begin = answer.find("<primitive");
-  pugi::xml_document document;
   if (begin == std::string::npos || !document.load_string(answer.c_str() + begin))
     return Error{"the cluster's configuration has no resource " + resource};
   const pugi::xml_node primitive = document.child("primitive");
   const auto is = [&](const char* name, const char* value) { return std::string(primitive.attribute(name).value()) == value; };
-  if (!is("id", resource.c_str()) || !is("class", "ocf") || !is("provider", "migrationd") || !is("type", "VirtualDomain"))
-    return Error{resource + " is no ocf:migrationd:VirtualDomain in the cluster's configuration"};
+  if (!is("id", resource.c_str())) return Error{"the cluster's configuration does not tell of the resource " + resource};
+  return is("class", "ocf") && is("provider", "migrationd") && is("type", "VirtualDomain");
+}
+
+Result<std::map<std::string, std::string>> parameters_in(const std::string& answer, const std::string& resource) {
+  pugi::xml_document document;
+  const Result<bool> ours = ours_in(answer, resource, document);
+  if (!ours) return Error{ours.error()};
+  const pugi::xml_node primitive = document.child("primitive");
+  if (!ours.value()) return Error{resource + " is no ocf:migrationd:VirtualDomain in the cluster's configuration"};
   std::map<std::string, std::string> parameters;
   for (pugi::xml_node set : primitive.children("instance_attributes")) {
     if (set.attribute("id-ref") || set.child("rule") || set.select_node("nvpair[@id-ref]"))
@@ -76,14 +84,20 @@ Result<std::map<std::string, std::string>> parameters_in(const std::string& answ
   return parameters;
 }
 
-void PacemakerCluster::parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) {
-  const ProcessOrder order{{"crm_resource", "--resource", resource, "--query-xml"}, {}, staying_limit};
-  run_process(loop_.get_executor(), order, [weak = std::weak_ptr<int>(life_), order, resource, done](Result<ProcessEnd> end) {
+/// Runs one of Pacemaker's programs and reads its answer.
+template <class T>
+void PacemakerCluster::ask(const ProcessOrder& order, std::function<Result<T>(const std::string&)> read, engine::Callback<Result<T>> done) {
+  run_process(loop_.get_executor(), order, [weak = std::weak_ptr<int>(life_), order, read, done](Result<ProcessEnd> end) {
     if (!weak.lock()) return;
     if (!end.ok()) return done(Error{end.error()});
     if (end.value().exit_status != 0) return done(Error{describe(order, end.value())});
-    done(parameters_in(end.value().out, resource));
+    done(read(end.value().out));
   });
+}
+
+void PacemakerCluster::parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) {
+  ask<std::map<std::string, std::string>>({{"crm_resource", "--resource", resource, "--query-xml"}, {}, staying_limit},
+                                          [resource](const std::string& said) { return parameters_in(said, resource); }, std::move(done));
 }
 
 Result<int> priority_in(const std::string& said) {
@@ -101,13 +115,34 @@ Result<int> priority_in(const std::string& said) {
 
 /// Asked so, it is also the one of the resource's group or of the defaults.
 void PacemakerCluster::priority_of(const std::string& resource, engine::Callback<Result<int>> done) {
-  const ProcessOrder order{{"crm_resource", "--resource", resource, "--meta", "--get-parameter", "priority"}, {}, staying_limit};
-  run_process(loop_.get_executor(), order, [weak = std::weak_ptr<int>(life_), order, done](Result<ProcessEnd> end) {
-    if (!weak.lock()) return;
-    if (!end.ok()) return done(Error{end.error()});
-    if (end.value().exit_status != 0) return done(Error{describe(order, end.value())});
-    done(priority_in(end.value().out));
+  ask<int>({{"crm_resource", "--resource", resource, "--meta", "--get-parameter", "priority"}, {}, staying_limit}, priority_in, std::move(done));
+}
+
+bool still_ours_in(const std::string& answer, const std::string& resource) {
+  pugi::xml_document document;
+  const Result<bool> ours = ours_in(answer, resource, document);
+  return ours && ours.value();
+}
+
+void PacemakerCluster::still_ours(const std::string& resource, engine::Callback<bool> done) {
+  const ProcessOrder order{{"crm_resource", "--resource", resource, "--query-xml"}, {}, staying_limit};
+  run_process(loop_.get_executor(), order, [weak = std::weak_ptr<int>(life_), resource, done](Result<ProcessEnd> end) {
+    if (weak.lock()) done(end.ok() && end.value().exit_status == 0 && still_ours_in(end.value().out, resource));
   });
+}
+
+Result<std::set<std::string>> resources_in(const std::string& cib) {
+  pugi::xml_document document;
+  if (!document.load_buffer(cib.data(), cib.size()) || !document.child("resources"))
+    return Error{"cibadmin did not answer with the resources' configuration"};
+  std::set<std::string> all;
+  for (const pugi::xpath_node& found : document.select_nodes("//primitive")) all.insert(found.node().attribute("id").value());
+  return all;
+}
+
+void PacemakerCluster::resources(engine::Callback<Result<std::set<std::string>>> done) {
+  ask<std::set<std::string>>({{"cibadmin", "--query", "--local", "--scope", "resources"}, {}, staying_limit, largest_configuration}, resources_in,
+                             std::move(done));
 }
 
 Outcome staying_by_monitor(const std::string& xml, const NodeName& node) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -48,6 +49,10 @@ Result<int> priority_in(const std::string& said);
 
 /// The parameters of the resource in the answer of `crm_resource --resource ID --query-xml`. Errors: none is in it, it is not of
 /// this agent, or its parameters depend on rules or are kept elsewhere, so that they can't be told.
+/// Whether the answer of `crm_resource --query-xml` shows a resource of this agent's.
+bool still_ours_in(const std::string& answer, const std::string& resource);
+/// The ids of all resources, of `cibadmin --query --scope resources`.
+Result<std::set<std::string>> resources_in(const std::string& cib);
 Result<std::map<std::string, std::string>> parameters_in(const std::string& answer, const std::string& resource);
 
 class PacemakerCluster : public ClusterSource {
@@ -73,12 +78,16 @@ class PacemakerCluster : public ClusterSource {
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
   void parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) override;
   void priority_of(const std::string& resource, engine::Callback<Result<int>> done) override;
+  void still_ours(const std::string& resource, engine::Callback<bool> done) override;
+  void resources(engine::Callback<Result<std::set<std::string>>> done) override;
   void keep_utilization(const std::map<std::string, engine::Utilization>& resources) override;
 
   /// What Corosync's thread tells, on the loop.
   void viewed(const CorosyncView& view);
 
  private:
+  template <class T>
+  void ask(const ProcessOrder& order, std::function<Result<T>(const std::string&)> read, engine::Callback<Result<T>> done);
   /// Says it when Corosync begins or ceases to answer.
   void say_whether_it_answers(const CorosyncView& view);
   void watch_cib();

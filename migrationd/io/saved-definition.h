@@ -15,9 +15,8 @@ namespace migrationd::io {
 /// is no domain's definition or of another domain than `uuid`, their names differ, the file can't be written. Blocks.
 Result<engine::SavedDefinition> write_definition(const std::string& file, const DomainUuid& uuid, const std::string& xml);
 
-/// The same with a definition that another node sent. Error also: it would have this node run or read what its own file does not:
-/// another emulator, kernel or firmware, arguments of its own, devices or file systems of the host, another confinement. Who can
-/// speak as a node of the cluster is not root on the others by that. Blocks.
+/// The same with a definition that another node sent. Error also: it differs from the file in more than what is the guest's alone
+/// (definition-difference.h). Who can speak as a node of the cluster is not root on the others by that. Blocks.
 Result<engine::SavedDefinition> take_definition(const std::string& file, const DomainUuid& uuid, const std::string& xml);
 
 /// The same with what libvirt would start the domain from next: of a domain that it has no definition of, the running one.

@@ -38,6 +38,7 @@ Json domain_json(const engine::DomainStatus& domain) {
   json["peer"] = moves ? Json(domain.state.peer) : Json(nullptr);
   json["holder"] = domain.state.noted.node.empty() ? Json(nullptr) : Json(domain.state.noted.node);
   json["moved_to"] = domain.moved_to.empty() ? Json(nullptr) : Json(domain.moved_to);
+  json["definition_from"] = domain.definition_from.empty() ? Json(nullptr) : Json(domain.definition_from);
   json["offer_left_ms"] = domain.state.phase == Phase::offered ? Json(domain.offer_left.count()) : Json(nullptr);
   return json;
 }

@@ -16,8 +16,8 @@ constexpr auto rows = std::to_array<Row>({
     {.name = "config", .required = true, .reloadable = false, .unique = true,
      .short_text = "File with the domain's libvirt XML",
      .long_text = "Absolute path of the file that holds the domain's definition as libvirt XML. It is parsed as XML: the "
-                  "domain's name and UUID come from it, however it is laid out. The file must be there on every node that "
-                  "may start the domain. It may be libvirt's own of a defined domain: migrations leave definitions as they are."},
+                  "domain's name and UUID come from it, however it is laid out. It needs to be on one node only: the "
+                  "daemons keep what it defines on the others. It may be libvirt's own of a defined domain: migrations leave definitions as they are."},
     {.name = "name", .reloadable = false, .unique = true,
      .short_text = "Name of the domain",
      .long_text = "Name of the domain. Needed only when it can't be taken from the file, for example because the file is "
@@ -174,8 +174,8 @@ constexpr auto rows = std::to_array<Row>({
      .short_text = "Write the running definition to the file on all nodes",
      .long_text = "As save_config_on_stop, and the other nodes write it to their files, too. It goes over the daemons' own connection; "
                   "csync2 is not needed. A node takes it only under Pacemaker, for a resource with this parameter in the cluster's "
-                  "configuration, for the file that config names there, and for the same domain; one with another emulator or kernel, QEMU arguments, or "
-                  "devices of the host is left to be copied by hand. A node that is away gets it when it is back."},
+                  "configuration, for the file that config names there, and for the same domain; one that differs in more than what is the guest's "
+                  "alone, such as in its disks, is left to be copied by hand. A node that is away gets it when it is back."},
 
     {.name = "postcopy", .type = Type::boolean, .preset = "no", .comes_with = "the engine for busy guests",
      .short_text = "Consent to post-copy migration",

@@ -19,11 +19,13 @@ using Json = nlohmann::json;
 /// A message is flat but for attempts; anything deeper is refused before the JSON parser sees it.
 constexpr int depth_limit = 8;
 constexpr int protocol_limit = 1'000'000;
+constexpr std::size_t migration_name_length = 32;
+constexpr std::size_t digest_length = 64;
 
 // Wrappers that give a text field its rule.
 struct Uuid { std::string& text; bool may_be_empty; };
 struct Node { std::string& text; bool may_be_empty; };
-struct Hex { std::string& text; };
+struct Hex { std::string& text; std::size_t length; };
 /// May be missing, as in a message of an older daemon; left out where it says nothing.
 template <class T> struct Optional { T& value; };
 
@@ -68,22 +70,26 @@ template <class V> void fields(V& v, Ready& m) {
 }
 template <class V> void fields(V& v, Farewell& m) { v("at_work", Optional{m.at_work}); }
 template <class V> void fields(V& v, Carry& m) {
-  v("domain", m.domain), v("attempt", m.attempt), v("migration", Hex{m.migration}), v("place", m.place), v("stream", m.stream);
+  v("domain", m.domain), v("attempt", m.attempt), v("migration", Hex{m.migration, migration_name_length}), v("place", m.place), v("stream", m.stream);
 }
 template <class V> void fields(V& v, Carried& m) { v("why", m.why); }
 template <class V> void fields(V& v, Ping& m) { v("number", m.number); }
 template <class V> void fields(V& v, Pong& m) { v("number", m.number); }
 template <class V> void fields(V& v, SwitchingOver& m) { v("domain", m.domain), v("attempt", m.attempt); }
+template <class V> void fields(V& v, Defined& m) {
+  v("domain", m.domain), v("name", m.name), v("resource", m.resource), v("config", m.config), v("origin", Node{m.origin, false});
+  v("epoch", m.epoch), v("version", m.version), v("digest", Hex{m.digest, digest_length}), v("held", Optional{m.held});
+  v("xml", Optional{m.xml});
+}
+template <class V> void fields(V& v, AskDefinition& m) { v("domain", m.domain); }
 
 // In the order of PeerMessage's alternatives.
 constexpr std::array<const char*, std::variant_size_v<PeerMessage>> kinds = {
     "hello",  "claim",   "withdraw", "given",     "released", "gone",     "wait", "acknowledged",
     "invite", "refusal", "note",     "ask_ready", "ready",    "farewell", "carry", "carried", "ping", "pong",
-    "switching_over"};
+    "switching_over", "defined", "ask_definition"};
 
 constexpr std::array<CarriedStream, 3> streams = {CarriedStream::libvirt, CarriedStream::memory, CarriedStream::disks};
-constexpr std::size_t migration_name_length = 32;
-
 struct Writer {
   Json& json;
   void operator()(const char* name, int& value) { json[name] = value; }
@@ -183,8 +189,8 @@ struct Reader {
   void operator()(const char* name, Hex value) {
     (*this)(name, value.text);
     if (!error.empty()) return;
-    if (value.text.size() != migration_name_length || value.text.find_first_not_of("0123456789abcdef") != std::string::npos)
-      fail(name, "is not made of 32 hexadecimal digits");
+    if (value.text.size() == value.length && value.text.find_first_not_of("0123456789abcdef") == std::string::npos) return;
+    fail(name, ("is not made of " + std::to_string(value.length) + " hexadecimal digits").c_str());
   }
   void operator()(const char* name, CarriedStream& value) {
     std::string text;

@@ -100,9 +100,25 @@ struct Carried { std::string why; };
 /// Keeps the link known to be alive.
 struct Ping { std::uint64_t number = 0; };
 struct Pong { std::uint64_t number = 0; };
+/// What the sender keeps as the definition of the domain of `resource`, whose parameter is `config`. `origin`, `epoch`, `version`:
+/// whose it is, and how new (engine::KeptDefinition). `held`: the sender holds the domain, and is its origin. Without `xml` it says
+/// only that there is one with that `digest`; who has it not asks for it.
+struct Defined {
+  DomainUuid domain;
+  std::string name;
+  std::string resource;
+  std::string config;
+  NodeName origin;
+  Epoch epoch;
+  std::uint64_t version = 1;
+  std::string digest;
+  bool held = false;
+  std::string xml{};
+};
+struct AskDefinition { DomainUuid domain; };
 
 using PeerMessage = std::variant<Hello, Claim, Withdraw, Given, Released, Gone, Wait, Acknowledged, Invite, Refusal,
-                                 Note, AskReady, Ready, Farewell, Carry, Carried, Ping, Pong, SwitchingOver>;
+                                 Note, AskReady, Ready, Farewell, Carry, Carried, Ping, Pong, SwitchingOver, Defined, AskDefinition>;
 
 const char* to_string(CarriedStream stream);
 

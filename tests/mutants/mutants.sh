@@ -139,6 +139,21 @@ all_mutants() {
   $1 first-look-is-proof migrationd/io/fencing-memory.cc \
     's/if (!seen->second.absent) {/if (false) {/; s/\*seen->second.absent >= since/true/' \
     'unit fencing: what the first look of all finds*'
+  $1 older-definition-kept migrationd/engine/definition-keeper.cc \
+    's/return kept.epoch < said.epoch;/return true;/' \
+    'unit definition keeper: newer is the larger epoch*'
+  $1 another-domains-definition-kept migrationd/io/kept-definitions.cc \
+    's/if (xml.value().uuid != definition.uuid)/if (false)/' \
+    'unit kept definitions: a definition is of the domain*'
+  $1 broken-file-replaced migrationd/io/order-intake.cc \
+    's/order.no_file = no_such_file(parameters.config);/order.no_file = true;/' \
+    'unit order-intake: a file that is there and can?t be used*'
+  $1 claim-used-again migrationd/io/carrier.cc \
+    's/carry.attempt.incarnation != settings_.incarnation/false/' \
+    'unit carrier: a ticket that was used stays used when the daemon*'
+  $1 new-disk-taken migrationd/io/definition-difference.cc \
+    's/if (!known.contains(rest) \&\& !plain(rest))/if (false)/' \
+    'unit saved-definition: of what another node sent only*'
   $1 definition-of-another-domain migrationd/io/saved-definition.cc \
     's/if (one->uuid != uuid)/if (false)/' \
     'unit saved-definition: nothing is written that is not surely the same domain?s*'

@@ -11,7 +11,7 @@ namespace migrationd::sim {
 using handoff::Here;
 
 Daemon::Daemon(Simulation& simulation, Node& on, std::uint64_t number)
-    : sim(simulation), node(on), life(number), world{*this, *this, *this, *this, *this, *this, *this} {}
+    : sim(simulation), node(on), life(number), world{*this, *this, *this, *this, *this, *this, *this, *this} {}
 
 DaemonRef Daemon::self() const { return node.daemon; }
 
@@ -121,6 +121,29 @@ void Daemon::save_definition(const DomainUuid&, const std::string&, engine::Call
 void Daemon::take_definition(const DomainUuid& uuid, const std::string& file, const std::string&,
                              engine::Callback<Result<engine::SavedDefinition>> done) {
   save_definition(uuid, file, std::move(done));
+}
+
+// ---------------------------------------------------------------- definitions
+
+/// Every resource has a file of its own, called as its domain.
+void Daemon::read_config(const std::string& file, engine::Callback<Result<std::optional<engine::Definition>>> done) {
+  sim.to_daemon(1, self(), [this, file, done] {
+    if (node.file == ConfigFile::broken) return done(Error{file + ": broken XML"});
+    if (node.file == ConfigFile::missing) return done(std::optional<engine::Definition>());
+    done(std::optional(engine::Definition{sim.uuid_of(file), file, definition_of(file), sim.memory_of(sim.uuid_of(file))}));
+  });
+}
+Outcome Daemon::examine(const engine::KeptDefinition& definition) const {
+  if (definition.xml == definition_of(definition.name) && sim.uuid_of(definition.name) == definition.uuid) return Done{};
+  return Error{"it is another domain's"};
+}
+void Daemon::keep_definition(const engine::KeptDefinition& definition, engine::Callback<Outcome> done) {
+  if (!node.disk.full) node.disk.definitions[definition.uuid] = definition;
+  sim.to_daemon(1, self(), [done, full = node.disk.full] { done(full ? Outcome(Error{"no space left"}) : Outcome(Done{})); });
+}
+void Daemon::remove_definition(const DomainUuid& uuid, engine::Callback<Outcome> done) {
+  node.disk.definitions.erase(uuid);
+  sim.to_daemon(1, self(), [done] { done(Done{}); });
 }
 
 // ---------------------------------------------------------------- peers

@@ -27,6 +27,8 @@ struct KindOf {
   std::string operator()(const wire::Ping&) const { return "ping"; }
   std::string operator()(const wire::Pong&) const { return "pong"; }
   std::string operator()(const wire::SwitchingOver&) const { return "switching-over"; }
+  std::string operator()(const wire::Defined&) const { return "defined"; }
+  std::string operator()(const wire::AskDefinition&) const { return "ask-definition"; }
 };
 }  // namespace
 

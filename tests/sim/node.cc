@@ -82,9 +82,11 @@ void Node::start_daemon() {
     records.push_back(record);
     records.back().state = journalled(record.state, true);
   }
+  std::vector<engine::KeptDefinition> kept;
+  for (const auto& [uuid, definition] : disk.definitions) kept.push_back(definition);
   daemon->engine = std::make_unique<engine::Engine>(
       daemon->world, cluster, [this](const auto& parameters) { return sim_.policy_of(parameters); }, records,
-      disk.farewells);
+      disk.farewells, std::map<DomainUuid, std::string>{}, kept);
   daemon->looks_wanted = daemon->others();
   daemon->watch_clocks();
   daemon->engine->begin();

@@ -23,7 +23,8 @@ struct Daemon : engine::Clock,
                 engine::ClusterManager,
                 engine::Journal,
                 engine::DeadMan,
-                engine::Log {
+                engine::Log,
+                engine::Definitions {
   Daemon(Simulation& simulation, Node& node, std::uint64_t life);
 
   // engine::Clock
@@ -81,6 +82,13 @@ struct Daemon : engine::Clock,
   // engine::Log
   void write(Level level, const std::string& domain, const std::string& text) override;
 
+  // engine::Definitions
+  void read_config(const std::string& file, engine::Callback<Result<std::optional<engine::Definition>>> done) override;
+  Outcome examine(const engine::KeptDefinition& definition) const override;
+  std::string digest(const std::string& xml) const override { return std::to_string(std::hash<std::string>{}(xml)); }
+  void keep_definition(const engine::KeptDefinition& definition, engine::Callback<Outcome> done) override;
+  void remove_definition(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
+
   DaemonRef self() const;
   void push_timers();
   // As io/pacemaker.cc does it: the clocks are compared every second, and a node's history is looked at when the
@@ -117,6 +125,7 @@ struct Daemon : engine::Clock,
 /// What a crash leaves of the write that was under way.
 struct Disk {
   std::map<DomainUuid, engine::Record> records;
+  std::map<DomainUuid, engine::KeptDefinition> definitions;
   std::set<NodeName> farewells;
   bool full = false;
   struct Write {
@@ -127,6 +136,9 @@ struct Disk {
   std::uint64_t last_write = 0;
   Time busy_until = 0;
 };
+
+/// The file that the parameter `config` names, in scenarios that set it.
+enum class ConfigFile { there, missing, broken };
 
 class Node {
  public:
@@ -158,6 +170,7 @@ class Node {
   int installations = 1;
   std::string cpu = "common";              ///< of the host; a running guest needs the one that it was booted on
   std::string disk_of_guests = "shared";  ///< which storage the path of their disks names here
+  ConfigFile file = ConfigFile::there;
   Time booted_at = 0;
   Time clock_ahead = 0;        ///< jumps of CLOCK_BOOTTIME
   Time wall_ahead = 0;         ///< jumps of CLOCK_REALTIME; it goes on while the power is off

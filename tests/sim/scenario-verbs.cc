@@ -30,6 +30,7 @@ void Scenario::set(int line, const std::string& name, const std::string& value) 
       {"fencing", {&settings.fencing, {{"possible", true}, {"impossible", false}}}},
       {"fence-devices", {&settings.fencing_fails, {{"silent", true}, {"none", false}}}},
       {"dead-man", {&settings.dead_man, {{"works", true}, {"fails", false}}}},
+      {"config", {&settings.config_files, {{"files", true}, {"none", false}}}},
       {"unfenced", {&settings.unfenced_membership, {{"membership", true}, {"refuse", false}}}},
       {"lost-answer", {&settings.resume_on_lost_answer, {{"resumes", true}, {"pauses", false}}}}};
   if (const auto time = times.find(name); time != times.end()) {
@@ -145,6 +146,13 @@ void Scenario::do_power(const Statement& s) {
   Node& node = node_at(s, 1);
   if (s.words[0] == "boot") return node.power_on();
   node.power_off(s.words[0] == "crash-written");
+}
+
+void Scenario::do_file(const Statement& s) {
+  static const std::map<std::string, ConfigFile> files = {{"there", ConfigFile::there}, {"missing", ConfigFile::missing}, {"broken", ConfigFile::broken}};
+  const auto file = files.find(word_at(s, 2));
+  if (file == files.end()) wrong(s.line, "a file is there, missing or broken, not '" + word_at(s, 2) + "'");
+  node_at(s, 1).file = file->second;
 }
 
 void Scenario::do_reinstall(const Statement& s) {

@@ -13,6 +13,7 @@
 //   kill-libvirtd|restart-libvirtd|hang-libvirtd|thaw-libvirtd NODE       lose-finish NODE (its answer to NODE)
 //   fence NODE     stop-cluster|leave-cluster|join-cluster NODE  fill-disk|free-disk NODE
 //   other-disk NODE (the guests' disk has its path there, but is another)    other-cpu NODE (no running guest fits there)
+//   file NODE there|missing|broken (the definition's, where `set config files` has resources name one)
 //   jump-clock NODE S (CLOCK_BOOTTIME: the node slept)   jump-wall-clock NODE S|-S (it was set)
 //   lose|repeat|late KIND FROM TO [S] [xN]               set NAME VALUE
 //   farewell NODE  drain NODE S   forget NODE OTHER
@@ -66,7 +67,7 @@ const std::map<std::string, Scenario::Word>& Scenario::verbs() {
       {"migrate_from", &S::do_order}, {"handoff", &S::do_handoff}, {"kill-agent", &S::do_kill_agent},
       {"intent", &S::do_intent}, {"judge", &S::do_judge}, {"may-stop", &S::do_may_stop}, {"by-hand", &S::do_by_hand}, {"cut", &S::do_cut},
       {"heal", &S::do_cut}, {"part", &S::do_part}, {"join", &S::do_part}, {"crash", &S::do_power},
-      {"crash-written", &S::do_power}, {"boot", &S::do_power}, {"reinstall", &S::do_reinstall},
+      {"crash-written", &S::do_power}, {"boot", &S::do_power}, {"file", &S::do_file}, {"reinstall", &S::do_reinstall},
       {"kill-daemon", &S::do_daemon}, {"kill-daemon-written", &S::do_daemon}, {"kill-daemon-unsent", &S::do_daemon},
       {"restart-daemon", &S::do_daemon}, {"freeze-daemon", &S::do_daemon}, {"thaw-daemon", &S::do_daemon},
       {"kill-libvirtd", &S::do_libvirtd}, {"restart-libvirtd", &S::do_libvirtd}, {"hang-libvirtd", &S::do_libvirtd},

@@ -87,6 +87,7 @@ class Scenario {
   void do_message(const Statement& s);
   void do_leave(const Statement& s);
   void do_forget(const Statement& s);
+  void do_file(const Statement& s);
   void do_reinstall(const Statement& s);
   void do_set(const Statement& s);
   void do_require(const Statement& s);

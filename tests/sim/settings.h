@@ -38,6 +38,7 @@ struct Settings {
   // the resource
   Time handoff_timeout = 120'000;
   bool unfenced_membership = false;
+  bool config_files = false;  ///< the resources name a file of their definition, which a node may not have
 };
 
 }  // namespace migrationd::sim

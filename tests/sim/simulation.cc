@@ -99,7 +99,13 @@ int Simulation::order(Action given) {
     order.face = action.face;
     order.resource = name_of(action.uuid);
     order.parameters = parameters;
-    order.definition = engine::Definition{action.uuid, name_of(action.uuid), definition_of(name_of(action.uuid)), memory_of(action.uuid)};
+    if (settings.config_files) order.parameters["config"] = name_of(action.uuid);
+    order.no_file = settings.config_files && at.file == ConfigFile::missing;
+    if (settings.config_files && at.file != ConfigFile::there) {
+      order.no_definition = {wire::OcfCode::not_installed, order.no_file ? "there is no file of its definition" : "the file of its definition is broken"};
+    } else {
+      order.definition = engine::Definition{action.uuid, name_of(action.uuid), definition_of(name_of(action.uuid)), memory_of(action.uuid)};
+    }
     order.timeout = Milliseconds{action.timeout};
     order.target = action.target;
     const engine::OrderId id = at.daemon->engine->order(

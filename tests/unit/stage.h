@@ -19,7 +19,7 @@ using handoff::Here;
 
 inline const DomainUuid uuid = *DomainUuid::parse("0b7e4c1a-90ab-4cde-8f01-23456789abcd");
 
-struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, RunnerHost {
+struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, Definitions, RunnerHost {
   Here here = Here::absent;
   bool healthy = false;
   std::string name, detail;             ///< of the domain, as the hypervisor shows it
@@ -39,7 +39,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   bool hold_departures = false;  ///< the hypervisor is asked what leaves, and does not answer yet
   std::vector<Callback<Result<Departure>>> departures;
   std::vector<std::pair<Departure, Callback<Fitness>>> checks;
-  std::vector<std::pair<Definition, Callback<Outcome>>> resources;
+  std::vector<std::pair<Definition, Callback<Outcome>>> resource_starts;
   std::map<std::string, Utilization> utilization;
   std::map<std::string, int> priorities;        ///< of resources, in the cluster's configuration
   std::uint64_t resident_kib = 0;               ///< of what leaves
@@ -104,7 +104,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
     hold_departures ? departures.push_back(std::move(done)) : done(Departure{"<domain/>", {}, resident_kib});
   }
   void check(const Departure& departure, Callback<Fitness> done) override { checks.emplace_back(departure, std::move(done)); }
-  void start_resources(const Definition& definition, Callback<Outcome> done) override { resources.emplace_back(definition, std::move(done)); }
+  void start_resources(const Definition& definition, Callback<Outcome> done) override { resource_starts.emplace_back(definition, std::move(done)); }
   void save_definition(const DomainUuid&, const std::string& file, Callback<Result<SavedDefinition>> done) override {
     saves.emplace_back(file, std::move(done));
   }
@@ -129,7 +129,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void fencing_configured(Callback<bool>) override {}
   void intent_of_stop(const StopQuestion&, Callback<StopIntent>) override {}
   void judge_offer(const OfferQuestion&, Callback<OfferJudgement>) override {}
-  void clean_up(const std::string&, Callback<Outcome>) override {}
+  void clean_up(const std::string& resource, Callback<Outcome>) override { cleaned_up.insert(resource); }
   void parameters_of(const std::string& resource, Callback<Result<std::map<std::string, std::string>>> done) override {
     const auto found = configured.find(resource);
     found == configured.end() ? done(Error{"no such resource"}) : done(found->second);
@@ -137,6 +137,13 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void priority_of(const std::string& resource, Callback<Result<int>> done) override {
     const auto found = priorities.find(resource);
     done(found == priorities.end() ? 0 : found->second);
+  }
+  std::set<std::string> cleaned_up, of_another_agent;
+  void still_ours(const std::string& resource, Callback<bool> done) override { done(!of_another_agent.contains(resource)); }
+  void resources(Callback<Result<std::set<std::string>>> done) override {
+    std::set<std::string> all;
+    for (const auto& [resource, parameters] : configured) all.insert(resource);
+    done(all);
   }
   void keep_utilization(const std::map<std::string, Utilization>& resources) override { utilization = resources; }
   // Journal
@@ -152,6 +159,26 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void write(Level level, const std::string&, const std::string& text) override {
     if (level == Level::alarm) alarms.push_back(text);
   }
+  // Definitions: a definition is good when its XML has the domain's name in it
+  std::map<std::string, Result<std::optional<Definition>>> files;  ///< by their paths; all others are missing
+  std::map<DomainUuid, KeptDefinition> kept_on_disk;
+  void read_config(const std::string& file, Callback<Result<std::optional<Definition>>> done) override {
+    const auto found = files.find(file);
+    found == files.end() ? done(std::optional<Definition>()) : done(found->second);
+  }
+  Outcome examine(const KeptDefinition& one) const override {
+    if (one.xml.find(one.name) != std::string::npos) return Done{};
+    return Error{"it is another domain's"};
+  }
+  std::string digest(const std::string& xml) const override { return "digest of " + xml; }
+  void keep_definition(const KeptDefinition& one, Callback<Outcome> done) override {
+    kept_on_disk[one.uuid] = one;
+    done(Done{});
+  }
+  void remove_definition(const DomainUuid& of, Callback<Outcome> done) override {
+    kept_on_disk.erase(of);
+    done(Done{});
+  }
   // RunnerHost
   const handoff::Cluster& cluster() const override { return known; }
   void answered(handoff::Token, bool ok, const std::string& why) override { answers.push_back(ok ? "ok" : why); }
@@ -160,7 +187,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void request_fencing(const NodeName& node, const std::string&) override { fenced.push_back(node); }
   void saw_at_work(const NodeName& node) override { at_work.push_back(node); }
 
-  World world{*this, *this, *this, *this, *this, *this, *this};
+  World world{*this, *this, *this, *this, *this, *this, *this, *this};
   DomainRunner runner(handoff::State state) {
     return DomainRunner(world, *this, {uuid, "vm1", "vm1", {}, "<domain/>", std::move(state)}, {});
   }

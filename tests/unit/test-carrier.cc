@@ -46,6 +46,7 @@ struct Destination {
     settings.libvirt_uri = "qemu:///system?socket=" + scratch.path() + "/libvirt";
     settings.pid_directory = scratch.path();
     settings.capabilities = [] { return own_capabilities(); };
+    settings.incarnation = claimed.incarnation;
     settings.look_every = Milliseconds{20};
     settings.without_link = Milliseconds{200};
     settings.awaited = [this](const DomainUuid& domain, const NodeName& from, Attempt attempt) -> Outcome {
@@ -111,7 +112,7 @@ std::map<std::string, std::string> with(std::map<std::string, std::string> texts
 TEST_CASE("carrier: only the ticket of an open claim opens libvirt's socket, and only once") {
   Destination d;
   wire::Carry forged = d.ticket;
-  forged.attempt = {9, 9};
+  forged.attempt = {3, 9};
   CHECK(d.refused(forged, "this node has no open claim"));
   forged = d.ticket;
   forged.domain = *DomainUuid::parse("11111111-2222-4333-8444-555555555555");
@@ -135,6 +136,22 @@ TEST_CASE("carrier: only the ticket of an open claim opens libvirt's socket, and
   d.claimed = again.attempt = {3, 2};
   CHECK(d.ask(again) == "");
   CHECK(d.refused(d.ticket, "a migration has come for this claim before"));
+}
+
+TEST_CASE("carrier: a ticket that was used stays used when the daemon is restarted, though its claim is still open") {
+  Destination d;
+  CHECK(d.ask(d.ticket) == "");
+  d.streams.clear();
+  CHECK(run_until(d.loop, [&] { return !d.directory_there(); }));
+  d.carrier.reset();
+  d.settings.incarnation = 4;
+  REQUIRE(d.settings.place.prepare().ok());
+  d.carrier = std::make_unique<io::Carrier>(d.loop, d.settings, *d.b.link, d.b.log);
+  CHECK(d.refused(d.ticket, "that of an earlier daemon"));
+  CHECK(!d.directory_there());
+  wire::Carry next = d.ticket;
+  d.claimed = next.attempt = {4, 1};
+  CHECK(d.ask(next) == "");
 }
 
 TEST_CASE("carrier: a ticket that is over ends what it opened") {

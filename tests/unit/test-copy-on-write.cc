@@ -95,6 +95,19 @@ TEST_CASE("copy-on-write: what fails leaves the old disk as it was, and is said"
   CHECK_FALSE(std::filesystem::exists(programs.image() + ".new"));
 }
 
+TEST_CASE("copy-on-write: all of it has the start's time, and the old disk stays when that is too short") {
+  Programs programs;
+  write_file(programs.image(), "what the guest wrote");
+  programs.program("virt-copy-in", "exec sleep 100");
+  const auto begun = std::chrono::steady_clock::now();
+  const auto made = io::make_disk({"/srv/golden.raw", programs.image(), true, {"/srv/etc"}, "", Milliseconds{700}}, programs.xml(), Milliseconds{50'000});
+  CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds{20});
+  REQUIRE_FALSE(made.ok());
+  CHECK_MESSAGE(made.error().find("give the operation start a longer timeout") != std::string::npos, made.error());
+  CHECK(file_content(programs.image()) == "what the guest wrote");
+  CHECK_FALSE(std::filesystem::exists(programs.image() + ".new"));
+}
+
 TEST_CASE("copy-on-write: where the storage is not mounted no new disk is made") {
   Programs programs;
   const std::string config = programs.scratch / "vm1.xml";

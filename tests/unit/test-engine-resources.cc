@@ -45,9 +45,9 @@ TEST_CASE("engine-resources: nobody is asked for the domain before they are star
   EngineStage stage;
   stage.begin();
   CHECK_FALSE(stage.give(start("true")).has_value());
-  REQUIRE(stage.resources.size() == 1);
+  REQUIRE(stage.resource_starts.size() == 1);
   CHECK(claims(stage) == 0);
-  stage.resources[0].second(Done{});
+  stage.resource_starts[0].second(Done{});
   CHECK(claims(stage) == 1);
 }
 
@@ -55,7 +55,7 @@ TEST_CASE("engine-resources: without the parameter nothing is started") {
   EngineStage stage;
   stage.begin();
   stage.give(start("false"));
-  CHECK(stage.resources.empty());
+  CHECK(stage.resource_starts.empty());
   CHECK(claims(stage) == 1);
 }
 
@@ -64,8 +64,8 @@ TEST_CASE("engine-resources: one that can't be started fails the start, and says
   stage.begin();
   std::optional<OrderReply> reply;
   stage.engine->order(start("true"), [&](OrderReply said) { reply = std::move(said); });
-  REQUIRE(stage.resources.size() == 1);
-  stage.resources[0].second(Error{"network office can't be started: no dnsmasq"});
+  REQUIRE(stage.resource_starts.size() == 1);
+  stage.resource_starts[0].second(Error{"network office can't be started: no dnsmasq"});
   REQUIRE(reply.has_value());
   CHECK(reply->code == wire::OcfCode::error);
   CHECK(reply->reason == "network office can't be started: no dnsmasq");
@@ -77,7 +77,7 @@ TEST_CASE("engine-resources: what runs here already needs nothing") {
   stage.shows("vm1", Here::running);
   stage.begin();
   stage.give(start("true"));
-  CHECK(stage.resources.empty());
+  CHECK(stage.resource_starts.empty());
 }
 
 TEST_CASE("engine-resources: a start whose agent was killed meanwhile asks nobody") {
@@ -85,8 +85,8 @@ TEST_CASE("engine-resources: a start whose agent was killed meanwhile asks nobod
   stage.begin();
   const OrderId id = stage.engine->order(start("true"), [](OrderReply) {});
   stage.engine->caller_gone(id);
-  REQUIRE(stage.resources.size() == 1);
-  stage.resources[0].second(Done{});
+  REQUIRE(stage.resource_starts.size() == 1);
+  stage.resource_starts[0].second(Done{});
   CHECK(claims(stage) == 0);
 }
 
@@ -95,10 +95,10 @@ TEST_CASE("engine-resources: a silent hypervisor is waited for") {
   stage.here = Here::unknown;
   stage.begin();
   stage.give(start("true"));
-  CHECK(stage.resources.empty());
+  CHECK(stage.resource_starts.empty());
   stage.here = Here::absent;
   stage.timers.rbegin()->second();  // the last one that was set: it is looked at again
-  CHECK(stage.resources.size() == 1);
+  CHECK(stage.resource_starts.size() == 1);
 }
 
 TEST_CASE("engine-resources: a destination starts them before it says that it is ready") {
@@ -107,18 +107,18 @@ TEST_CASE("engine-resources: a destination starts them before it says that it is
   stage.hears(question(true, false));
   REQUIRE(stage.checks.size() == 1);
   CHECK(stage.checks[0].first.may_start_resources);
-  CHECK(stage.resources.empty());
+  CHECK(stage.resource_starts.empty());
   stage.checks[0].second({"", false, "a doubt"});
-  REQUIRE(stage.resources.size() == 1);
+  REQUIRE(stage.resource_starts.size() == 1);
   CHECK(answer(stage) == nullptr);
   SUBCASE("well") {
-    stage.resources[0].second(Done{});
+    stage.resource_starts[0].second(Done{});
     REQUIRE(answer(stage) != nullptr);
     CHECK(answer(stage)->ready);
     CHECK(answer(stage)->why == "a doubt");
   }
   SUBCASE("not well") {
-    stage.resources[0].second(Error{"no dnsmasq"});
+    stage.resource_starts[0].second(Error{"no dnsmasq"});
     REQUIRE(answer(stage) != nullptr);
     CHECK_FALSE(answer(stage)->ready);
     CHECK(answer(stage)->why == "no dnsmasq");
@@ -133,7 +133,7 @@ TEST_CASE("engine-resources: asked again while they are being started, nobody st
   REQUIRE(stage.checks.size() == 2);
   stage.checks[0].second({});
   stage.checks[1].second({});
-  REQUIRE(stage.resources.size() == 1);
+  REQUIRE(stage.resource_starts.size() == 1);
   stage.hears(question(true, false));
   CHECK(stage.checks.size() == 2);
   REQUIRE(answer(stage) != nullptr);
@@ -141,16 +141,16 @@ TEST_CASE("engine-resources: asked again while they are being started, nobody st
   CHECK(answer(stage)->why.find("are being started") != std::string::npos);
   SUBCASE("the first question is answered when they are") {
     stage.sent.clear();
-    stage.resources[0].second(Done{});
+    stage.resource_starts[0].second(Done{});
     REQUIRE(answer(stage) != nullptr);
     CHECK(answer(stage)->ready);
   }
   SUBCASE("a start waits for the same run, and has its own after it") {
     stage.give(start("true"));
-    CHECK(stage.resources.size() == 1);
-    stage.resources[0].second(Done{});
+    CHECK(stage.resource_starts.size() == 1);
+    stage.resource_starts[0].second(Done{});
     stage.timers.rbegin()->second();
-    CHECK(stage.resources.size() == 2);
+    CHECK(stage.resource_starts.size() == 2);
   }
 }
 
@@ -160,7 +160,7 @@ TEST_CASE("engine-resources: a start of which no definition is known is not fail
   Order order = start("true");
   order.definition->xml.clear();
   stage.give(order);
-  CHECK(stage.resources.empty());
+  CHECK(stage.resource_starts.empty());
   CHECK(claims(stage) == 1);
 }
 
@@ -187,5 +187,19 @@ TEST_CASE("engine-resources: nothing is started for who only asks, for what can'
     stage.checks[0].second({});
     CHECK(answer(stage)->ready);
   }
-  CHECK(stage.resources.empty());
+  CHECK(stage.resource_starts.empty());
+}
+
+TEST_CASE("engine-resources: a disk that a boot makes has the start's own time, less some for the boot") {
+  EngineStage stage;
+  stage.begin();
+  Order order = start("false");
+  order.parameters["backingfile"] = "/srv/golden.raw";
+  stage.engine->order(order, [](OrderReply) {});
+  for (const auto& [to, message] : std::exchange(stage.sent, {}))
+    if (const auto* claim = std::get_if<wire::Claim>(&message)) stage.hears(wire::Gone{uuid, claim->attempt, {}, "", "", {}});
+  REQUIRE(stage.boots == 1);
+  REQUIRE(stage.booted.disk);
+  CHECK(stage.booted.disk->time > Milliseconds{20'000});
+  CHECK(stage.booted.disk->time < Milliseconds{50'000});
 }

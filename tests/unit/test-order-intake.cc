@@ -39,6 +39,29 @@ TEST_CASE("order-intake: a stop is not refused for it, and the daemon's own hype
     CHECK(std::holds_alternative<engine::Order>(intake.order(request("monitor", hypervisor))));
 }
 
+TEST_CASE("order-intake: a file that is there and can't be used is not one that is missing") {
+  const tests::Scratch scratch;
+  const std::string config = scratch / "vm1.xml";
+  io::OrderIntake intake("qemu:///system");
+  auto asked = request("start", "");
+  asked.parameters["config"] = config;
+  const auto no_file = [&] {
+    const auto answer = intake.order(asked);
+    REQUIRE(std::holds_alternative<engine::Order>(answer));
+    CHECK_FALSE(std::get<engine::Order>(answer).definition);
+    return std::get<engine::Order>(answer).no_file;
+  };
+  CHECK(no_file());
+  tests::write_file(config, "<domain>");
+  CHECK_FALSE(no_file());
+  std::filesystem::remove(config);
+  std::filesystem::create_symlink(scratch / "unmounted", config);
+  CHECK_FALSE(no_file());
+  std::filesystem::remove(config);
+  std::filesystem::create_directory(config);
+  CHECK_FALSE(no_file());
+}
+
 TEST_CASE("order-intake: the same hypervisor") {
   CHECK(resource::same_hypervisor("xen:///", "xen:///system"));
   CHECK(!resource::same_hypervisor("qemu:///session", "qemu:///system"));

@@ -37,7 +37,9 @@ std::vector<PeerMessage> one_of_each() {
           Carried{"no claim"},
           Ping{1},
           Pong{std::numeric_limits<std::uint64_t>::max()},
-          SwitchingOver{domain, attempt}};
+          SwitchingOver{domain, attempt},
+          Defined{domain, "vm ä/1", "vm1", "/x", "alpha", {9}, 2, std::string(64, 'a'), true, "<domain>\n</domain>"},
+          AskDefinition{domain}};
 }
 
 std::string error_of(std::string_view bytes) {

@@ -110,28 +110,68 @@ TEST_CASE("saved-definition: nothing is written that is not surely the same doma
   CHECK(files_in(scratch) == 1);
 }
 
-TEST_CASE("saved-definition: what another node sent has this node run and read nothing that its own file does not") {
+TEST_CASE("saved-definition: of what another node sent only what is the guest's alone may differ") {
   Scratch scratch;
-  const auto with = [](const std::string& devices, const std::string& more = "") {
+  const std::string disk = "<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/srv/vm1.img'/><target dev='vda'/></disk>";
+  const std::string cd = "<disk type='file' device='cdrom'><source file='/srv/cd.iso'/><target dev='hda'/><readonly/></disk>";
+  const std::string nic = "<interface type='bridge'><source bridge='br0'/></interface>";
+  const auto with = [](const std::string& devices, const std::string& more) {
     return "<domain type='test' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>vm1</name><uuid>" + uuid.str() +
-           "</uuid><memory>1024</memory>" + more + "<devices>" + devices + "</devices></domain>";
+           "</uuid>" + more + "<devices>" + devices + "</devices></domain>";
   };
+  const std::string memory = "<memory>1024</memory>";
   const std::string arguments = "<qemu:commandline><qemu:arg value='-foo'/></qemu:commandline>";
-  const std::string disk = "<disk type='file'><source file='/srv/new.qcow2'/><target dev='vdb'/></disk>";
-  write_file(scratch / "vm1.xml", with("", arguments));
-  const auto take = [&](const std::string& xml) { return io::take_definition(scratch / "vm1.xml", uuid, xml); };
+  const std::string os = "<os><type>hvm</type><kernel>/boot/vmlinuz</kernel></os>";
+  const std::string file = scratch / "vm1.xml";
+  const std::string old = with(disk + cd + nic, memory + os + arguments);
+  write_file(file, old);
+  const std::string same = memory + os + arguments;
+  const std::string all = disk + cd + nic;
+  const auto changed = [](std::string text, const std::string& from, const std::string& to) {
+    REQUIRE(text.find(from) != std::string::npos);
+    return text.replace(text.find(from), from.size(), to);
+  };
   for (const std::string& xml :
-       {with("", arguments + arguments), with(""), with("", arguments + "<seclabel type='none'/>"), with("<emulator>/tmp/mine</emulator>", arguments),
-        with("<emulator>/usr/bin/qemu-system-../../../tmp/mine</emulator>", arguments), with("", arguments + "<os><type>hvm</type><kernel>/etc/shadow</kernel></os>"),
-        with("<hostdev mode='subsystem' type='pci'/>", arguments), with("<filesystem type='mount'><source dir='/'/></filesystem>", arguments),
-        with("<interface type='hostdev'/>", arguments)}) {
+       {with(all, memory + os + arguments + arguments), with(all, memory + os), with(all, same + "<seclabel type='none'/>"),
+        with(all, memory + arguments + "<os><type>hvm</type><kernel>/etc/shadow</kernel></os>"),
+        with(all, memory + arguments + "<os><type>hvm</type><kernel>/boot/vmlinuz</kernel><initrd>/etc/shadow</initrd></os>"),
+        with(all, same + "<sysinfo type='fwcfg'><entry name='a' file='/etc/shadow'/></sysinfo>"),
+        with(all, same + "<memoryBacking><source type='file'/></memoryBacking>"), with(all, same + "<idmap/>"), with(all, same + "<what-comes-later/>"),
+        changed(old, "type='test'", "type='xen'"), with(all + "<emulator>/tmp/mine</emulator>", same),
+        with(all + "<emulator>/usr/bin/qemu-system-../../../tmp/mine</emulator>", same), with(all + "<hostdev mode='subsystem' type='pci'/>", same),
+        with(all + "<filesystem type='mount'><source dir='/'/></filesystem>", same), with(all + "<interface type='hostdev'/>", same),
+        with(all + "<disk type='file' device='disk'><source file='/srv/new.img'/><target dev='vdb'/></disk>", same),
+        with(all + "<disk type='block' device='disk'><source dev='/dev/sda'/><target dev='vdb'/></disk>", same),
+        changed(old, "type='raw'", "type='qcow2'"), changed(old, "<readonly/>", ""), changed(old, "/srv/cd.iso", "/etc/shadow"), changed(old, "br0", "br1"),
+        with(all + "<interface type='bridge'><source bridge='br0'/><script path='/tmp/mine'/></interface>", same),
+        with(all + "<serial type='file'><source path='/etc/passwd'/></serial>", same), with(all + "<serial type='tcp'/>", same),
+        with(all + "<channel type='unix'><source mode='bind' path='/run/mine'/></channel>", same),
+        with(all + "<rng model='virtio'><backend model='random'>/etc/shadow</backend></rng>", same),
+        with(all + "<input type='evdev'><source dev='/dev/input/event0'/></input>", same),
+        with(all + "<graphics type='vnc' listen='0.0.0.0'/>", same), with(all + "<graphics type='vnc'><listen type='address' address='0.0.0.0'/></graphics>", same),
+        with(all + "<tpm><backend type='passthrough'><device path='/dev/tpm0'/></backend></tpm>", same),
+        with(all + "<video><driver name='vhostuser'/></video>", same), with(all + "<what-comes-later/>", same)}) {
     CAPTURE(xml);
-    const auto taken = take(xml);
+    const auto taken = io::take_definition(file, uuid, xml);
     REQUIRE_FALSE(taken.ok());
-    CHECK(taken.error().find("copy it by hand") != std::string::npos);
-    CHECK(tests::file_content(scratch / "vm1.xml") == with("", arguments));
+    CHECK_MESSAGE(taken.error().find("copy it by hand") != std::string::npos, taken.error());
+    CHECK(tests::file_content(file) == old);
   }
-  const auto taken = take(with("<emulator>/usr/bin/qemu-system-x86_64</emulator>" + disk, arguments));
+  // What libvirt adds to what the file says, and what may be changed while a guest runs.
+  const std::string saved = with(
+      "<emulator>/usr/bin/qemu-system-x86_64</emulator>"
+      "<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='/srv/vm1.img'/><target dev='vda' bus='virtio'/>"
+      "<address type='pci' slot='0x05'/></disk><disk type='file' device='cdrom'><target dev='hdb'/><readonly/></disk>"
+      "<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br0'/><model type='virtio'/></interface>"
+      "<interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='br0'/></interface>"
+      "<controller type='pci' index='0' model='pcie-root'/><serial type='pty'><target port='0'/></serial><console type='pty'><target type='serial'/></console>"
+      "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel><input type='mouse' bus='ps2'/><memballoon model='virtio'/>"
+      "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng><audio id='1' type='none'/>"
+      "<graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'><listen type='address' address='127.0.0.1'/></graphics><video><model type='vga' vram='16384'/></video>",
+      "<title>changed</title><memory unit='KiB'>2048</memory><currentMemory>1024</currentMemory><vcpu>3</vcpu>"
+      "<os><type arch='x86_64' machine='pc'>hvm</type><kernel>/boot/vmlinuz</kernel><boot dev='hd'/></os><features><acpi/></features><cpu mode='custom'/>"
+      "<clock offset='utc'/><on_poweroff>destroy</on_poweroff><seclabel type='dynamic' model='dac' relabel='yes'/>" + arguments);
+  const auto taken = io::take_definition(file, uuid, saved);
   REQUIRE_MESSAGE(taken.ok(), taken.error());
   CHECK(taken.value().written);
 }
@@ -182,6 +222,31 @@ TEST_CASE("saved-definition: while it runs it is compared once a minute; without
   CHECK(wants.saves.size() == 1);
   CHECK(does_not.saves.empty());
   CHECK(elsewhere.saves.empty());
+}
+
+TEST_CASE("saved-definition: the file of a resource that went to another agent is left alone") {
+  Node node(handoff::Phase::held, save);
+  node.of_another_agent = {"vm1"};
+  node.minute();
+  CHECK(node.saves.empty());
+  node.of_another_agent.clear();
+  node.minute();
+  CHECK(node.saves.size() == 1);
+  const auto answer = [](const std::string& provider) {
+    return "vm1\t(ocf:" + provider + ":VirtualDomain):\t Started\nResource XML:\n<primitive id=\"vm1\" class=\"ocf\" provider=\"" + provider + "\" type=\"VirtualDomain\"/>\n";
+  };
+  CHECK(io::still_ours_in(answer("migrationd"), "vm1"));
+  CHECK_FALSE(io::still_ours_in(answer("heartbeat"), "vm1"));
+  CHECK_FALSE(io::still_ours_in(answer("migrationd"), "vm2"));
+  CHECK_FALSE(io::still_ours_in("no answer", "vm1"));
+}
+
+TEST_CASE("saved-definition: the resources of a configuration, also in groups") {
+  const auto all = io::resources_in("<resources><primitive id='vm1'/><group id='g'><primitive id='vm2'/></group></resources>");
+  REQUIRE(all.ok());
+  CHECK(all.value() == std::set<std::string>{"vm1", "vm2"});
+  CHECK_FALSE(io::resources_in("").ok());
+  CHECK_FALSE(io::resources_in("<cib/>").ok());
 }
 
 TEST_CASE("saved-definition: what could not be saved is said once") {
