@@ -261,4 +261,57 @@ bool authenticated_by_certificate(SSL* ssl) {
          SSL_session_reused(ssl) == 0 && SSL_get_verify_result(ssl) == X509_V_OK && is_of(shown, part->peer);
 }
 
+namespace {
+
+const std::string certificate_word = "certificate";
+
+class CertificateProof : public LinkProof {
+ public:
+  CertificateProof(SSL_CTX* context, CertificatePart part) : context_(context), part_(std::move(part)) { SSL_CTX_up_ref(context); }
+  SSL_CTX& context() override { return *context_; }
+  bool attach(SSL* ssl) override { return io::attach(ssl, part_); }
+  void detach(SSL* ssl) override { io::detach_certificate(ssl); }
+  std::string unproven(SSL* ssl) override { return authenticated_by_certificate(ssl) ? "" : "the handshake was not made with certificates"; }
+  bool dialing() const override { return part_.dialing; }
+  const NodeName& self() const override { return part_.self; }
+  const NodeName& peer() const override { return part_.peer; }
+  const std::string& credential() const override { return certificate_word; }
+  const std::string& refusal() const override { return part_.refusal; }
+  std::string suspicion() const override { return "it does not accept our certificate, or has the shared key instead (authentication = key)"; }
+
+ private:
+  SslContext context_;
+  CertificatePart part_;
+};
+
+class CertificateAuthentication : public LinkAuthentication {
+ public:
+  explicit CertificateAuthentication(Certificates certificates) : certificates_(std::move(certificates)) {}
+  std::string unusable() const override { return certificates_.dialing && certificates_.accepting ? "" : "there are no certificates"; }
+  std::vector<std::string> credentials() const override { return {certificate_word}; }
+  bool accepts(const std::string& credential) const override { return credential == certificate_word; }
+  std::unique_ptr<LinkProof> dial(const NodeName& self, const NodeName& peer, const std::string&) const override {
+    CertificatePart part;
+    part.dialing = true;
+    part.self = self;
+    part.peer = peer;
+    return std::make_unique<CertificateProof>(certificates_.dialing.get(), std::move(part));
+  }
+  std::unique_ptr<LinkProof> accept(const NodeName& self, std::set<NodeName> known) const override {
+    CertificatePart part;
+    part.self = self;
+    part.known = std::move(known);
+    return std::make_unique<CertificateProof>(certificates_.accepting.get(), std::move(part));
+  }
+
+ private:
+  Certificates certificates_;
+};
+
+}  // namespace
+
+LinkAuthenticationPtr authentication_by_certificate(Certificates certificates) {
+  return std::make_shared<CertificateAuthentication>(std::move(certificates));
+}
+
 }  // namespace migrationd::io

@@ -17,19 +17,10 @@
 
 #include "migrationd/base/ids.h"
 #include "migrationd/base/result.h"
+#include "migrationd/io/certificate-files.h"
 #include "migrationd/io/tls-psk.h"
 
 namespace migrationd::io {
-
-/// Absolute paths; the defaults are libvirt's.
-struct CertificateFiles {
-  std::string ca = "/etc/pki/CA/cacert.pem";
-  std::string revoked = "/etc/pki/CA/cacrl.pem";  ///< may be missing
-  std::string server_certificate = "/etc/pki/libvirt/servercert.pem";
-  std::string server_key = "/etc/pki/libvirt/private/serverkey.pem";
-  std::string client_certificate = "/etc/pki/libvirt/clientcert.pem";
-  std::string client_key = "/etc/pki/libvirt/private/clientkey.pem";
-};
 
 /// What was in the files when they were read.
 struct Certificates {
@@ -57,5 +48,7 @@ bool attach(SSL* ssl, CertificatePart& part);
 void detach_certificate(SSL* ssl);
 /// After a handshake: whether the certificate of `peer`, and not something else, authenticated it.
 bool authenticated_by_certificate(SSL* ssl);
+
+LinkAuthenticationPtr authentication_by_certificate(Certificates certificates);
 
 }  // namespace migrationd::io
