@@ -35,6 +35,8 @@
 #include "migrationd/io/log-sink.h"
 #include "migrationd/io/node-link.h"
 #include "migrationd/io/own-address.h"
+#include "migrationd/io/tls-certificate.h"
+#include "migrationd/io/tls-psk.h"
 
 namespace {
 
@@ -42,6 +44,18 @@ using namespace migrationd;
 
 constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
+/// What is configured to prove to the other nodes who this one is; never the other instead.
+Result<io::LinkAuthenticationPtr> read_authentication(const io::Config& config, const NodeName& self) {
+  if (config.authentication == io::Authentication::certificate) {
+    auto certificates = io::read_certificates(config.certificates, self);
+    if (!certificates.ok()) return Error{certificates.error()};
+    return io::authentication_by_certificate(std::move(certificates.value()));
+  }
+  auto keys = io::read_key_file(config.key);
+  if (!keys.ok()) return Error{keys.error()};
+  return io::authentication_by_key(std::move(keys.value()));
+}
+
 /// How long peers are given to read a farewell.
 constexpr Milliseconds farewell_limit{2000};
 /// How long an end in order waits for offers and jobs under way.
@@ -177,8 +191,6 @@ Outcome Daemon::prepare() {
   if (!loaded.ok()) return Error{loaded.error()};
   kept_ = io::load_definitions(config_.state_dir);
   for (const std::string& refused : kept_.refused) log_.write(engine::Log::Level::warning, "", "a definition that is kept here is not used: " + refused);
-  auto keys = io::read_key_file(config_.key);
-  if (!keys.ok()) return Error{keys.error()};
 
   clock_ = std::make_unique<io::BootClock>(loop_);
   journal_ = std::make_unique<io::JournalFiles>(loop_, config_.state_dir, boot.value());
@@ -195,7 +207,9 @@ Outcome Daemon::prepare() {
   link_settings_.port = config_.port;
   link_settings_.hello = {io::link_protocol, identity_.installation, boot.value(), identity_.incarnation,
                 std::string("migrationd ") + PACKAGE_VERSION};
-  link_settings_.keys = std::move(keys.value());
+  auto authentication = read_authentication(config_, self_);
+  if (!authentication.ok()) return Error{authentication.error()};
+  link_settings_.authentication = std::move(authentication.value());
   io::DeadManConfig dead_man;
   dead_man.program = own_path();
   dead_man.state_dir = config_.state_dir;
@@ -301,13 +315,13 @@ int Daemon::run() {
         if (ending_) loop_.stop();  // asked twice
         end();
       } else if (signal == SIGHUP) {
-        auto keys = io::read_key_file(config_.key);
-        if (keys.ok()) {
-          link_settings_.keys = keys.value();
-          if (link_) link_->set_keys(std::move(keys.value()));
-          log_.write(engine::Log::Level::notice, "", "the key file was read again");
+        auto authentication = read_authentication(config_, self_);
+        if (authentication.ok()) {
+          link_settings_.authentication = std::move(authentication.value());
+          if (link_) link_->set_authentication(link_settings_.authentication);
+          log_.write(engine::Log::Level::notice, "", config_.authentication == io::Authentication::key ? "the key file was read again" : "the certificates were read again");
         } else {
-          log_.write(engine::Log::Level::alarm, "", "the old keys stay: " + keys.error());
+          log_.write(engine::Log::Level::alarm, "", (config_.authentication == io::Authentication::key ? "the old keys stay: " : "the old certificates stay: ") + authentication.error());
         }
       } else {
         log_.dump();

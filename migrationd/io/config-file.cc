@@ -60,6 +60,14 @@ Setter path(std::string Config::*field) {
   };
 }
 
+Setter certificate_path(std::string CertificateFiles::*field) {
+  return [field](Config& config, const std::string& value) -> Outcome {
+    if (!value.starts_with('/')) return Error{"it must be an absolute path, beginning with /"};
+    config.certificates.*field = value;
+    return Done{};
+  };
+}
+
 std::vector<std::string> words(const std::string& value) {
   std::istringstream stream(value);
   std::vector<std::string> list;
@@ -168,6 +176,12 @@ Outcome set_migrations_at_once(Config& config, const std::string& value) {
 
 const std::vector<Key>& keys() {
   static const std::vector<Key> list = {
+      {"authentication", false,
+       choice(&Config::authentication, {{"key", Authentication::key}, {"certificate", Authentication::certificate}})},
+      {"ca_certificate", false, certificate_path(&CertificateFiles::ca)},
+      {"ca_revoked", false, certificate_path(&CertificateFiles::revoked)},
+      {"client_certificate", false, certificate_path(&CertificateFiles::client_certificate)},
+      {"client_key", false, certificate_path(&CertificateFiles::client_key)},
       {"cluster", false,
        choice(&Config::cluster, {{"auto", ClusterKind::automatic},
                                  {"pacemaker", ClusterKind::pacemaker},
@@ -192,6 +206,8 @@ const std::vector<Key>& keys() {
       {"node_name", false, set_node_name},
       {"port", false, set_port},
       {"runtime_dir", false, path(&Config::runtime_dir)},
+      {"server_certificate", false, certificate_path(&CertificateFiles::server_certificate)},
+      {"server_key", false, certificate_path(&CertificateFiles::server_key)},
       {"start_timeout", false, time(&Config::start_timeout)},
       {"state_dir", false, path(&Config::state_dir)},
       {"unfenced", false,

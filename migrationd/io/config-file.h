@@ -11,6 +11,7 @@
 #include "migrationd/base/clock.h"
 #include "migrationd/base/ids.h"
 #include "migrationd/base/result.h"
+#include "migrationd/io/certificate-files.h"
 
 namespace migrationd::io {
 
@@ -20,6 +21,7 @@ enum class ClusterKind { automatic, pacemaker, heartbeat, none };
 enum class Unfenced { refuse, membership };
 enum class Handoff { automatic, off };
 enum class LogLevel { debug, info, notice, warning, error };
+enum class Authentication { key, certificate };
 enum class LogTarget { journal, syslog, file, standard_error };
 
 struct Config {
@@ -29,6 +31,8 @@ struct Config {
   std::uint16_t port = 6415;
   std::vector<std::string> listen;                    ///< addresses; empty: the cluster's addresses of this node
   bool listen_everywhere = false;                     ///< listen = any
+  Authentication authentication = Authentication::key; ///< on the links to the other nodes
+  CertificateFiles certificates;                      ///< with authentication = certificate
   std::string key = "/etc/migrationd/key";
   std::string state_dir = "/var/lib/migrationd";
   std::string runtime_dir = "/run/migrationd";

@@ -43,15 +43,15 @@ std::string to_text(const asio::ip::tcp::endpoint& endpoint) {
   return (endpoint.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(endpoint.port());
 }
 
-LinkConnection::LinkConnection(tcp::socket socket, SSL_CTX& context, const LinkSettings& settings, PskPart part)
+LinkConnection::LinkConnection(tcp::socket socket, const LinkSettings& settings, std::unique_ptr<LinkProof> proof)
     : settings_(settings),
-      part_(std::move(part)),
-      stream_(make_stream(std::move(socket), context)),
+      proof_(std::move(proof)),
+      stream_(make_stream(std::move(socket), proof_->context())),
       deadline_(stream_.get_executor()),
       ticker_(stream_.get_executor()),
       heard_(std::chrono::steady_clock::now()) {
-  if (!attach(stream_.native_handle(), part_)) close("OpenSSL has no memory for another connection");
-  if (!part_.dialing) prepare_socket();
+  if (!proof_->attach(stream_.native_handle())) close("OpenSSL has no memory for another connection");
+  if (!proof_->dialing()) prepare_socket();
 }
 
 void LinkConnection::prepare_socket() {
@@ -103,30 +103,30 @@ asio::awaitable<void> LinkConnection::connect(tcp::endpoint endpoint) {
 }
 
 std::string LinkConnection::handshake_failure(const error_code& code) const {
-  if (!part_.refusal.empty()) return part_.refusal;
-  if (!part_.dialing && !part_.peer.empty())
-    return "the handshake with " + part_.peer + " failed though it names our key: " + ended_text(code);
-  if (code.category() == asio::error::get_ssl_category() && part_.dialing)
-    return "the other side refused our handshake (" + code.message() + "): it has another key file, or it is not the node " +
-           part_.peer + ", or it does not have " + part_.self + " among its nodes; its own log says which";
+  if (!proof_->refusal().empty()) return proof_->refusal();
+  if (!proof_->dialing() && !proof_->peer().empty())
+    return "the handshake with " + proof_->peer() + " failed though it seemed to be that node: " + ended_text(code);
+  if (code.category() == asio::error::get_ssl_category() && proof_->dialing())
+    return "the other side refused our handshake (" + code.message() + "): " + proof_->suspicion() + ", or it is not the node " +
+           proof_->peer() + ", or it does not have " + proof_->self() + " among its nodes; its own log says which";
   return "the handshake failed: " + ended_text(code);
 }
 
 asio::awaitable<void> LinkConnection::handshake() {
   arm(settings_.times.authenticate,
       "the other side did not say who it is within " + seconds(settings_.times.authenticate));
-  const auto role = part_.dialing ? asio::ssl::stream_base::client : asio::ssl::stream_base::server;
+  const auto role = proof_->dialing() ? asio::ssl::stream_base::client : asio::ssl::stream_base::server;
   const auto [code] = co_await stream_.async_handshake(role, as_result);
   if (code || closed_) fail(handshake_failure(code));
-  if (!authenticated_by_psk(stream_.native_handle())) fail("the handshake was not made with the shared key");
+  if (const std::string why = proof_->unproven(stream_.native_handle()); !why.empty()) fail(why);
 }
 
 asio::awaitable<void> LinkConnection::authenticate() {
   const auto self = shared_from_this();
   co_await handshake();
-  if (part_.dialing) queue(wire::frame(wire::encode(settings_.hello)));
+  if (proof_->dialing()) queue(wire::frame(wire::encode(settings_.hello)));
   auto first = co_await read_message();
-  if (auto* carry = std::get_if<wire::Carry>(&first); carry && !part_.dialing) {
+  if (auto* carry = std::get_if<wire::Carry>(&first); carry && !proof_->dialing()) {
     carry_ = std::move(*carry);
     disarm();
     co_return;
@@ -137,7 +137,7 @@ asio::awaitable<void> LinkConnection::authenticate() {
   // From here on the other side may send at full size: it does so at the earliest when it has our Hello.
   parser_.set_limit(wire::frame_limit);
   stream_.next_layer().lift_limit();
-  if (!part_.dialing) queue(wire::frame(wire::encode(settings_.hello)));
+  if (!proof_->dialing()) queue(wire::frame(wire::encode(settings_.hello)));
   disarm();
   heard_ = std::chrono::steady_clock::now();
   tick();
@@ -170,7 +170,7 @@ asio::awaitable<void> LinkConnection::write_alone(const wire::PeerMessage& messa
 SecureStream LinkConnection::release() {
   SSL* ssl = stream_.native_handle();
   SSL_up_ref(ssl);  // Asio's stream frees its own
-  detach(ssl);
+  proof_->detach(ssl);
   error_code ignored;
   auto& socket = stream_.next_layer().socket();
   // It would also count a reader that takes nothing for a while, such as a disk that stalls. That the other node is gone is told by the
@@ -188,9 +188,9 @@ void LinkConnection::check_hello(const wire::Hello& hello) {
   if (hello_.protocol < link_protocol_oldest)
     fail("it speaks only version " + std::to_string(hello.protocol) + " of the protocol, " + settings_.self +
          " speaks " + std::to_string(link_protocol_oldest) + " to " + std::to_string(settings_.hello.protocol) +
-         ": update " + part_.peer);
+         ": update " + proof_->peer());
   if (hello.installation == settings_.hello.installation)
-    fail("node " + part_.peer + " has the same installation UUID as " + settings_.self +
+    fail("node " + proof_->peer() + " has the same installation UUID as " + settings_.self +
          ": it is this very daemon or a copy of its disk; on the copy, remove the state directory of migrationd");
 }
 
@@ -204,6 +204,9 @@ asio::awaitable<wire::PeerMessage> LinkConnection::read_message() {
       co_return std::move(message.value());
     }
     const auto [code, count] = co_await stream_.async_read_some(asio::buffer(chunk_), as_result);
+    // In TLS 1.3 the dialer hears only after its handshake that its certificate was refused (RFC 8446, section 4.4.2).
+    if (code && proof_->dialing() && hello_.installation.empty() && code.category() == asio::error::get_ssl_category())
+      fail(handshake_failure(code));
     if (code || closed_) fail(ended_text(code));
     heard_ = std::chrono::steady_clock::now();
     parser_.feed({chunk_.data(), count});
@@ -214,7 +217,7 @@ asio::awaitable<wire::PeerMessage> LinkConnection::receive() {
   const auto self = shared_from_this();
   for (;;) {
     auto message = co_await read_message();
-    if (part_.dialing) {
+    if (proof_->dialing()) {
       if (std::holds_alternative<wire::Pong>(message)) continue;
       fail(std::string("a ") + wire::kind(message) + " message came back on a connection that we have dialed");
     }
@@ -233,7 +236,7 @@ void LinkConnection::tick() {
   if (closed_) return;
   if (std::chrono::steady_clock::now() - heard_ >= settings_.times.silence)
     return close("nothing was heard for " + seconds(settings_.times.silence));
-  if (part_.dialing && !finishing_) send(wire::Ping{++pings_});
+  if (proof_->dialing() && !finishing_) send(wire::Ping{++pings_});
   ticker_.expires_after(settings_.times.keepalive);
   ticker_.async_wait([weak = weak_from_this()](const error_code& code) {
     if (const auto self = weak.lock(); self && !code) self->tick();

@@ -19,9 +19,9 @@
 #include <stdexcept>
 #include <string>
 
+#include "migrationd/io/link-authentication.h"
 #include "migrationd/io/node-link.h"
 #include "migrationd/io/secure-stream.h"
-#include "migrationd/io/tls-psk.h"
 #include "migrationd/wire/frame.h"
 #include "migrationd/wire/peer-message.h"
 
@@ -80,8 +80,8 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
  public:
   using tcp = boost::asio::ip::tcp;
 
-  /// `context` and `settings` must outlive it. `part` says the role and, when dialing, whom we mean.
-  LinkConnection(tcp::socket socket, SSL_CTX& context, const LinkSettings& settings, PskPart part);
+  /// `settings` must outlive it. `proof` says the role and, when dialing, whom we mean.
+  LinkConnection(tcp::socket socket, const LinkSettings& settings, std::unique_ptr<LinkProof> proof);
 
   /// Connects (dialing only). Deadline: settings.times.connect.
   boost::asio::awaitable<void> connect(tcp::endpoint endpoint);
@@ -114,10 +114,10 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   bool closed() const { return closed_; }
   bool was_connected() const { return connected_; }
   const std::string& reason() const { return reason_; }
-  const NodeName& peer() const { return part_.peer; }
+  const NodeName& peer() const { return proof_->peer(); }
   const wire::Hello& hello() const { return hello_; }
   const tcp::endpoint& endpoint() const { return endpoint_; }  ///< dialing: where to
-  const std::string& used_key() const { return part_.used_key; }
+  const std::string& credential() const { return proof_->credential(); }
   /// The other end, such as 192.0.2.1:6415.
   const std::string& remote() const { return remote_; }
 
@@ -136,7 +136,7 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   [[noreturn]] void fail(const std::string& text);
 
   const LinkSettings& settings_;
-  PskPart part_;
+  std::unique_ptr<LinkProof> proof_;
   boost::asio::ssl::stream<BudgetSocket> stream_;
   boost::asio::steady_timer deadline_;
   boost::asio::steady_timer ticker_;

@@ -41,11 +41,9 @@ bool NodeLink::Impl::may_complain() {
 
 asio::awaitable<void> NodeLink::Impl::serve(tcp::socket socket) {
   const auto self = shared_from_this();
-  PskPart part;
-  part.self = settings.self;
-  part.keys = settings.keys;
-  for (const auto& [name, peer] : peers) part.known.insert(name);
-  const auto connection = std::make_shared<LinkConnection>(std::move(socket), *context, settings, std::move(part));
+  std::set<NodeName> known;
+  for (const auto& [name, peer] : peers) known.insert(name);
+  const auto connection = std::make_shared<LinkConnection>(std::move(socket), settings, settings.authentication->accept(settings.self, std::move(known)));
   pending.insert(connection);
   // Also when something unforeseen is thrown, a slot must come back.
   const std::shared_ptr<void> slot(nullptr, [this, connection](void*) { pending.erase(connection); });
@@ -147,32 +145,27 @@ asio::awaitable<std::vector<tcp::endpoint>> NodeLink::Impl::resolve(std::string 
   co_return endpoints;
 }
 
-/// Tries each address with each key until one conversation was had; whether there was one.
+/// Tries each address with each credential until one conversation was had; whether there was one.
 asio::awaitable<bool> NodeLink::Impl::dial_all(PeerPtr peer) {
   const auto self = shared_from_this();
   const auto addresses = peer->addresses;
-  const auto keys = settings.keys;
+  const auto authentication = settings.authentication;
   std::string why = addresses.empty() ? "no address of it is known" : "";
   for (const std::string& address : addresses) {
     peer->dialed_address = address;
     std::string failure;
     const auto endpoints = co_await resolve(address, failure);
     for (const tcp::endpoint& endpoint : endpoints) {
-      for (const Key& key : keys) {
+      for (const std::string& credential : authentication->credentials()) {
         if (stopped || peer->gone) co_return false;
-        PskPart part;
-        part.dialing = true;
-        part.self = settings.self;
-        part.peer = peer->name;
-        part.keys = {key};
-        auto connection = std::make_shared<LinkConnection>(tcp::socket(loop), *context, settings, std::move(part));
+        auto connection = std::make_shared<LinkConnection>(tcp::socket(loop), settings, authentication->dial(settings.self, peer->name, credential));
         bool was_up = false;
         peer->dialing = connection;
         const std::string ended = co_await converse(peer, connection, endpoint, was_up);
         if (peer->dialing == connection) peer->dialing = nullptr;
         if (was_up) co_return true;
         failure = to_text(endpoint) + ": " + ended;
-        if (!connection->was_connected()) break;  // another key makes no difference
+        if (!connection->was_connected()) break;  // another credential makes no difference
       }
     }
     if (!failure.empty()) why += (why.empty() ? "" : "; ") + failure;
@@ -181,13 +174,8 @@ asio::awaitable<bool> NodeLink::Impl::dial_all(PeerPtr peer) {
   co_return false;
 }
 
-asio::awaitable<SecureStream> NodeLink::Impl::dial_stream(PeerPtr peer, tcp::endpoint endpoint, Key key, wire::Carry carry) {
-  PskPart part;
-  part.dialing = true;
-  part.self = settings.self;
-  part.peer = peer->name;
-  part.keys = {key};
-  const auto connection = std::make_shared<LinkConnection>(tcp::socket(loop), *context, settings, std::move(part));
+asio::awaitable<SecureStream> NodeLink::Impl::dial_stream(PeerPtr peer, tcp::endpoint endpoint, std::string credential, wire::Carry carry) {
+  const auto connection = std::make_shared<LinkConnection>(tcp::socket(loop), settings, settings.authentication->dial(settings.self, peer->name, credential));
   co_await connection->connect(endpoint);
   co_await connection->ask(std::move(carry));
   co_return connection->release();
@@ -202,11 +190,11 @@ asio::awaitable<void> NodeLink::Impl::open_stream(PeerPtr peer, std::string via,
   if (const ConnectionPtr link = peer->out) {
     std::vector<tcp::endpoint> endpoints = {link->endpoint()};
     if (!via.empty()) endpoints = co_await resolve(via, failure);
-    const auto key = std::find_if(settings.keys.begin(), settings.keys.end(), [&](const Key& one) { return key_id(one) == link->used_key(); });
+    const std::string credential = link->credential();
     for (const tcp::endpoint& endpoint : endpoints) {
-      if (key == settings.keys.end() || opened || stopped) break;
+      if (!settings.authentication->accepts(credential) || opened || stopped) break;
       try {
-        opened = co_await dial_stream(peer, endpoint, *key, carry);
+        opened = co_await dial_stream(peer, endpoint, credential, carry);
       } catch (const LinkFailure& problem) {
         failure = peer->name + " (" + to_text(endpoint) + "): " + problem.what();
       }

@@ -53,7 +53,7 @@ inline bool same_life(const wire::Hello& one, const wire::Hello& other) {
 
 struct NodeLink::Impl : std::enable_shared_from_this<Impl> {
   Impl(asio::io_context& loop, LinkSettings settings, engine::Log& log)
-      : loop(loop), log(log), settings(std::move(settings)), context(make_psk_context()), finish_timer(loop) {}
+      : loop(loop), log(log), settings(std::move(settings)), finish_timer(loop) {}
 
   void say(Level level, const std::string& text) { log.write(level, "", text); }
 
@@ -121,7 +121,7 @@ struct NodeLink::Impl : std::enable_shared_from_this<Impl> {
   asio::awaitable<bool> dial_all(PeerPtr peer);
   asio::awaitable<std::vector<tcp::endpoint>> resolve(std::string address, std::string& failure);
   asio::awaitable<void> open_stream(PeerPtr peer, std::string via, wire::Carry carry, std::function<void(Result<SecureStream>)> done);
-  asio::awaitable<SecureStream> dial_stream(PeerPtr peer, tcp::endpoint endpoint, Key key, wire::Carry carry);
+  asio::awaitable<SecureStream> dial_stream(PeerPtr peer, tcp::endpoint endpoint, std::string credential, wire::Carry carry);
   asio::awaitable<void> receive_stream(ConnectionPtr connection);
   asio::awaitable<std::string> converse(PeerPtr peer, ConnectionPtr connection, tcp::endpoint endpoint, bool& was_up);
 
@@ -167,7 +167,6 @@ struct NodeLink::Impl : std::enable_shared_from_this<Impl> {
   asio::io_context& loop;
   engine::Log& log;
   LinkSettings settings;
-  SslContext context;
   engine::PeerListener* listener = nullptr;
   StreamReceiver* receiver = nullptr;
   std::map<NodeName, PeerPtr> peers;

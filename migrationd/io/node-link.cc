@@ -58,9 +58,9 @@ Outcome NodeLink::Impl::listen_at_name(const std::string& address) {
 }
 
 Outcome NodeLink::Impl::start() {
-  if (!context) return Error{"OpenSSL can't be set up for TLS 1.3 with a pre-shared key: check the version (3.0 or later) and openssl.cnf"};
   if (!wire::valid_node_name(settings.self)) return Error{"\"" + settings.self + "\" can't be a node's name: it's empty, too long or has blanks"};
-  if (settings.keys.empty()) return Error{"there is no key for the links to the other nodes"};
+  if (!settings.authentication) return Error{"there is nothing to prove to the other nodes who this one is"};
+  if (const std::string why = settings.authentication->unusable(); !why.empty()) return Error{why};
   if (settings.listen.empty()) {
     error_code code = listen_at({tcp::v6(), settings.port});
     // a kernel without IPv6
@@ -124,14 +124,12 @@ void NodeLink::set_nodes(const std::map<NodeName, std::vector<std::string>>& nod
   }
 }
 
-void NodeLink::set_keys(std::vector<Key> keys) {
+void NodeLink::set_authentication(LinkAuthenticationPtr authentication) {
   Impl& impl = *impl_;
-  impl.settings.keys = std::move(keys);
-  std::set<std::string> ids;
-  for (const Key& key : impl.settings.keys) ids.insert(key_id(key));
+  impl.settings.authentication = std::move(authentication);
   for (const auto& [name, peer] : impl.peers) {
     for (const auto& connection : {peer->out, peer->in})
-      if (connection && !ids.contains(connection->used_key())) connection->close("its key was dropped");
+      if (connection && !impl.settings.authentication->accepts(connection->credential())) connection->close("its key was dropped");
     impl.wake(*peer);
   }
   for (const auto& connection : impl.pending) connection->close("the keys changed meanwhile");

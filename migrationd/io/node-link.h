@@ -26,7 +26,7 @@
 #include "migrationd/base/result.h"
 #include "migrationd/engine/world.h"
 #include "migrationd/io/address.h"
-#include "migrationd/io/key-file.h"
+#include "migrationd/io/link-authentication.h"
 #include "migrationd/io/secure-stream.h"
 
 namespace boost::asio {
@@ -58,8 +58,8 @@ struct LinkSettings {
   std::uint16_t port = default_port;
   /// Ours; its `protocol` is the highest version that we speak.
   wire::Hello hello;
-  /// One or two; the first is dialed with, the second when the other node doesn't have the first yet.
-  std::vector<Key> keys;
+  /// How the nodes prove who they are.
+  LinkAuthenticationPtr authentication;
   LinkTimes times;
   std::size_t unauthenticated_most = 32;          ///< connections at once
   int complaints_most = 5;                        ///< log lines about strangers in ten seconds
@@ -94,8 +94,8 @@ class NodeLink : public engine::Peers {
   /// The other nodes, each with its addresses in the order to try. May be called again at any time: links to nodes that are gone are
   /// closed, new ones are dialed. An entry of our own name is left out.
   void set_nodes(const std::map<NodeName, std::vector<std::string>>& nodes);
-  /// After a rotation: new handshakes use these; connections that a dropped key authenticated are closed.
-  void set_keys(std::vector<Key> keys);
+  /// New handshakes use it; connections that it does not accept any more, because their key was dropped, are closed.
+  void set_authentication(LinkAuthenticationPtr authentication);
   /// Something says that `node` is there again (it became a member): dial now instead of after the pause.
   void hint(const NodeName& node);
   /// Where it accepts, such as 127.0.0.1:6415.

@@ -187,4 +187,68 @@ bool authenticated_by_psk(SSL* ssl) {
          !SSL_get0_peer_certificate(ssl);
 }
 
+namespace {
+
+class PskProof : public LinkProof {
+ public:
+  PskProof(SSL_CTX* context, PskPart part) : context_(context), part_(std::move(part)) { SSL_CTX_up_ref(context); }
+  SSL_CTX& context() override { return *context_; }
+  bool attach(SSL* ssl) override { return io::attach(ssl, part_); }
+  void detach(SSL* ssl) override { io::detach(ssl); }
+  std::string unproven(SSL* ssl) override { return authenticated_by_psk(ssl) ? "" : "the handshake was not made with the shared key"; }
+  bool dialing() const override { return part_.dialing; }
+  const NodeName& self() const override { return part_.self; }
+  const NodeName& peer() const override { return part_.peer; }
+  const std::string& credential() const override { return part_.used_key; }
+  const std::string& refusal() const override { return part_.refusal; }
+  std::string suspicion() const override { return "it has another key file, or certificates instead of the key (authentication = certificate)"; }
+
+ private:
+  SslContext context_;
+  PskPart part_;
+};
+
+class PskAuthentication : public LinkAuthentication {
+ public:
+  explicit PskAuthentication(std::vector<Key> keys) : keys_(std::move(keys)), context_(make_psk_context()) {}
+  std::string unusable() const override {
+    if (!context_) return "OpenSSL can't be set up for TLS 1.3 with a pre-shared key: check the version (3.0 or later) and openssl.cnf";
+    return keys_.empty() ? "there is no key for the links to the other nodes" : "";
+  }
+  std::vector<std::string> credentials() const override {
+    std::vector<std::string> ids;
+    for (const Key& key : keys_) ids.push_back(key_id(key));
+    return ids;
+  }
+  bool accepts(const std::string& credential) const override {
+    for (const Key& key : keys_)
+      if (key_id(key) == credential) return true;
+    return false;
+  }
+  std::unique_ptr<LinkProof> dial(const NodeName& self, const NodeName& peer, const std::string& credential) const override {
+    PskPart part;
+    part.dialing = true;
+    part.self = self;
+    part.peer = peer;
+    for (const Key& key : keys_)
+      if (key_id(key) == credential) part.keys = {key};
+    return std::make_unique<PskProof>(context_.get(), std::move(part));
+  }
+  std::unique_ptr<LinkProof> accept(const NodeName& self, std::set<NodeName> known) const override {
+    PskPart part;
+    part.self = self;
+    part.keys = keys_;
+    part.known = std::move(known);
+    return std::make_unique<PskProof>(context_.get(), std::move(part));
+  }
+
+ private:
+  std::vector<Key> keys_;
+  SslContext context_;
+};
+
+}  // namespace
+
+LinkAuthenticationPtr authentication_by_key(std::vector<Key> keys) { return std::make_shared<PskAuthentication>(std::move(keys)); }
+
 }  // namespace migrationd::io

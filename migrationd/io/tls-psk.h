@@ -17,6 +17,7 @@
 
 #include "migrationd/base/ids.h"
 #include "migrationd/io/key-file.h"
+#include "migrationd/io/link-authentication.h"
 
 namespace migrationd::io {
 
@@ -55,5 +56,8 @@ void detach(SSL* ssl);
 
 /// After a handshake: whether the pre-shared key, and not something else, authenticated it.
 bool authenticated_by_psk(SSL* ssl);
+
+/// One or two keys; the first is dialed with, the second when the other node doesn't have the first yet.
+LinkAuthenticationPtr authentication_by_key(std::vector<Key> keys);
 
 }  // namespace migrationd::io

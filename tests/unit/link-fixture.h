@@ -13,6 +13,7 @@
 
 #include "migrationd/io/installation.h"
 #include "migrationd/io/node-link.h"
+#include "migrationd/io/tls-psk.h"
 
 namespace migrationd::tests {
 
@@ -55,7 +56,8 @@ struct Node : engine::PeerListener {
     settings.listen = {"127.0.0.1"};
     settings.port = 0;
     settings.hello = {1, io::random_uuid().value(), io::random_uuid().value(), 1, "test"};
-    settings.keys = std::move(keys);
+    settings.authentication = io::authentication_by_key(keys);
+    this->keys = std::move(keys);
     settings.complaints_most = 1'000'000;  // tests look for the reasons
     settings.times.redial_first = Milliseconds(5);
     settings.times.redial_most = Milliseconds(50);
@@ -99,6 +101,7 @@ struct Node : engine::PeerListener {
   boost::asio::io_context& loop;
   LogLines log;
   io::LinkSettings settings;
+  std::vector<io::Key> keys;
   std::unique_ptr<io::NodeLink> link;
   std::string address;
   std::vector<Seen> seen;

@@ -62,7 +62,7 @@ struct Stranger {
 /// Has the key and says what it likes after the handshake, as the node "mallory".
 struct Insider {
   Insider(asio::io_context& loop, const Node& node, std::string bytes, bool reads = true)
-      : part{.dialing = true, .self = "mallory", .peer = node.settings.self, .keys = node.settings.keys, .known = {}, .used_key = {}, .refusal = {}},
+      : part{.dialing = true, .self = "mallory", .peer = node.settings.self, .keys = node.keys, .known = {}, .used_key = {}, .refusal = {}},
         raw_context(io::make_psk_context().release()),
         context(raw_context),
         stream(loop, context),

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tests/unit/link-fixture.h"
+#include "tests/unit/pki-fixture.h"
 
 using namespace migrationd;
 using namespace migrationd::tests;
@@ -78,7 +79,7 @@ TEST_CASE("node-link: a message of megabytes passes, one over the limit costs no
 
 TEST_CASE("node-link: with another key there is no link, and both logs say why") {
   Two two;
-  two.b.settings.keys = {some_key(2)};
+  two.b.settings.authentication = io::authentication_by_key({some_key(2)});
   two.start();
   REQUIRE(two.until([&] { return two.b.log.has("alpha has another key") && two.a.log.has("beta has another key"); }));
   REQUIRE(two.until([&] { return two.a.log.has("no link to beta") && two.a.log.has("refused our handshake"); }));
@@ -126,21 +127,21 @@ TEST_CASE("node-link: keys are replaced without losing the link") {
   Two two;
   const auto old_key = some_key(1), new_key = some_key(2);
   // alpha was rotated first; beta doesn't have the new key yet.
-  two.a.settings.keys = {new_key, old_key};
-  two.b.settings.keys = {old_key};
+  two.a.settings.authentication = io::authentication_by_key({new_key, old_key});
+  two.b.settings.authentication = io::authentication_by_key({old_key});
   two.start();
   REQUIRE(two.both_up());
-  two.b.link->set_keys({new_key, old_key});
+  two.b.link->set_authentication(io::authentication_by_key({new_key, old_key}));
   CHECK(two.a.link->linked("beta"));
   // The old key is dropped: connections it made are made again with the new one.
   two.a.events.clear();
-  two.a.link->set_keys({new_key});
-  two.b.link->set_keys({new_key});
+  two.a.link->set_authentication(io::authentication_by_key({new_key}));
+  two.b.link->set_authentication(io::authentication_by_key({new_key}));
   REQUIRE(two.until([&] { return std::count(two.a.events.begin(), two.a.events.end(), "down beta") == 1; }));
   REQUIRE(two.both_up());
   // Who only has the old key stays out.
   two.a.events.clear();
-  two.b.link->set_keys({old_key});
+  two.b.link->set_authentication(io::authentication_by_key({old_key}));
   REQUIRE(two.until([&] { return two.a.log.has("beta has another key") && !two.a.link->linked("beta"); }));
 }
 
@@ -292,4 +293,58 @@ TEST_CASE("node-link: a name in listen that stands for loopback alone is said al
   a.start();
   CHECK(a.log.has("the name localhost stands for"));
   CHECK(a.log.has("/etc/hosts"));
+}
+
+namespace {
+io::LinkAuthenticationPtr certificates(const io::CertificateFiles& files, const std::string& self) {
+  auto read = io::read_certificates(files, self);
+  REQUIRE_MESSAGE(read.ok(), (read.ok() ? "" : read.error()));
+  return io::authentication_by_certificate(std::move(read.value()));
+}
+}  // namespace
+
+TEST_CASE("node-link: two nodes with certificates are linked, and renewed ones leave the link alone") {
+  Scratch scratch;
+  const Authority ca(scratch, "ca");
+  boost::asio::io_context loop;
+  Node a(loop, "alpha"), b(loop, "beta");
+  a.settings.authentication = certificates(ca.sign("alpha", "DNS:alpha"), "alpha");
+  b.settings.authentication = certificates(ca.sign("beta", "DNS:beta"), "beta");
+  a.start(), b.start();
+  introduce(a, b);
+  REQUIRE(run_until(loop, [&] { return a.link->linked("beta") && b.link->linked("alpha"); }));
+  a.link->set_authentication(certificates(ca.sign("alpha", "DNS:alpha"), "alpha"));
+  a.link->send("beta", wire::Farewell{});
+  REQUIRE(run_until(loop, [&] { return !b.seen.empty(); }));
+  CHECK(b.seen[0].from == "alpha");
+  CHECK(std::count(b.events.begin(), b.events.end(), "down alpha") == 0);
+}
+
+TEST_CASE("node-link: a node with certificates and one with the key refuse each other, and both say so") {
+  Scratch scratch;
+  const Authority ca(scratch, "ca");
+  boost::asio::io_context loop;
+  Node a(loop, "alpha"), b(loop, "beta");
+  a.settings.authentication = certificates(ca.sign("alpha", "DNS:alpha"), "alpha");
+  a.start(), b.start();
+  introduce(a, b);
+  CHECK(run_until(loop, [&] { return a.log.has("has the shared key where this node has certificates"); }));
+  CHECK(run_until(loop, [&] { return a.link->trouble("beta").find("authentication = key") != std::string::npos; }));
+  CHECK(run_until(loop, [&] { return b.link->trouble("alpha").find("authentication = certificate") != std::string::npos; }));
+  CHECK_FALSE(a.link->linked("beta"));
+}
+
+TEST_CASE("node-link: a certificate of another name is refused, and the dialer hears that it was") {
+  Scratch scratch;
+  const Authority ca(scratch, "ca");
+  boost::asio::io_context loop;
+  Node a(loop, "alpha"), b(loop, "beta");
+  a.settings.authentication = certificates(ca.sign("alpha", "DNS:alpha"), "alpha");
+  b.settings.authentication = certificates(ca.sign("gamma", "DNS:gamma"), "gamma");
+  a.start(), b.start();
+  introduce(a, b);
+  CHECK(run_until(loop, [&] { return a.log.has("none of this cluster's configured nodes"); }));
+  CHECK(run_until(loop, [&] { return b.link->trouble("alpha").find("does not accept our certificate") != std::string::npos ||
+                                     b.link->trouble("alpha").find("means to speak") != std::string::npos; }));
+  CHECK_FALSE(b.link->linked("alpha"));
 }
