@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// libvirt's own log of one QEMU domain, followed while it is written. It has the reason of the emulator's end before libvirt ends it.
+// libvirt's own log of one QEMU domain, read while it is written. It has the reason of the emulator's end before libvirt ends it.
 #pragma once
 
-#include <functional>
-#include <memory>
 #include <string>
-
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 
 #include "migrationd/io/fd.h"
 
@@ -17,18 +12,14 @@ inline constexpr const char* libvirt_log_directory = "/var/log/libvirt/qemu";
 
 class DomainLog {
  public:
-  /// Follows the log of the domain `name` in `directory` from its present end. Where that can't be done, nothing is ever heard of it.
-  DomainLog(boost::asio::io_context& loop, const std::string& directory, const std::string& name);
-  ~DomainLog();
-  DomainLog(const DomainLog&) = delete;
-  DomainLog& operator=(const DomainLog&) = delete;
-
-  /// Calls `said` once, on the loop, when a line with `text` in it has been written; not after this object's end.
-  void when_said(std::string text, std::function<void()> said);
+  /// Reads the log of the domain `name` in `directory` from its present end on. Where that can't be done, nothing is found in it.
+  DomainLog(const std::string& directory, const std::string& name);
+  /// Whether `text` has been written since; asked again and again, for the same text. Does not block.
+  bool says(const std::string& text);
 
  private:
-  struct Follower;
-  std::shared_ptr<Follower> follower_;
+  Fd file_;
+  std::string tail_;  ///< the end of what was read, which may be the beginning of the text
 };
 
 }  // namespace migrationd::io
