@@ -127,7 +127,7 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
     for (const auto& [name, value] : defaults) {
       if (auto& slot = all[name]; slot.empty()) slot = value;
     }
-    if (all["config"].empty()) all["config"] = "/";  // a domain known from a peer only: its way is still needed
+    if (all["config"].empty()) all["config"] = std::string("/");  // a domain known from a peer only: its way is still needed
     auto parsed = resource::parse(all);
     if (!parsed.ok()) return Error{parsed.error()};
     const resource::Parameters parameters = std::move(parsed.value());

@@ -60,7 +60,7 @@ TEST_CASE("config-file: every key is taken") {
 }
 
 TEST_CASE("config-file: an error names the line, the value and what is allowed") {
-  CHECK(refusal("\nclutser = auto\n").starts_with("x.conf:2: the key \"clutser\" is unknown; known are cluster, "));
+  CHECK(refusal("\nclutser = auto\n").starts_with("x.conf:2: the key \"clutser\" is unknown; known are authentication, "));
   CHECK(refusal("cluster = foo") ==
         "x.conf:1: \"foo\" is no value for \"cluster\": it must be one of auto, pacemaker, heartbeat, none");
   CHECK(says(refusal("port = 7\nunfenced = refuse\nport = 8"), "x.conf:3: \"port\" was given already in line 1"));

@@ -111,7 +111,7 @@ TEST_CASE("peer-codec: a flipped bit never breaks the decoder") {
 TEST_CASE("peer-codec: each field is needed, and of its own type; one that an older daemon does not send may be missing") {
   using Json = nlohmann::json;
   const std::set<std::string> came_later{"ask_ready.only_asked", "ask_ready.host", "ask_ready.start_resources", "ready.incompatible", "note.resource", "note.definition", "farewell.at_work", "claim.resource",
-                                          "claim.full", "claim.parameters", "claim.places", "claim.time_left_ms"};
+                                          "claim.full", "claim.parameters", "claim.places", "claim.time_left_ms", "defined.held", "defined.xml"};
   for (const auto& message : one_of_each()) {
     const Json good = Json::parse(encode(message));
     for (const auto& [name, value] : good.items()) {
