@@ -117,6 +117,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   void request_fencing(const NodeName& node, const std::string& why) override;
   // HypervisorListener
   void domain_changed(const DomainUuid& uuid) override;
+  void switch_wanted(const DomainUuid& uuid, Attempt attempt, const std::string& why) override;
   void hypervisor_changed(bool usable) override;
   // PeerListener
   void received(const NodeName& from, const std::string& installation, const wire::PeerMessage& message) override;

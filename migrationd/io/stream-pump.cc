@@ -34,6 +34,7 @@ class Pump {
  public:
   Pump(StreamPump::Ends ends, int stop) : local_(std::move(ends.local)), remote_(std::move(ends.remote)), guard_(std::move(ends.guard)), stop_(stop), may_send_(ends.dialed) {
     prepare(local_.get());
+    if (guard_) guard_->stopped_by(stop_);
   }
 
   /// Until the end; why, or nothing when it is one in order.

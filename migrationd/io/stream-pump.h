@@ -23,6 +23,11 @@ class StreamGuard {
   /// Appends to `out` what may pass of what came from the other node.
   virtual Outcome from_remote(std::string_view bytes, std::string& out) = 0;
   virtual Outcome from_local(std::string_view bytes, std::string& out) = 0;
+  /// Readable when the pump is told to end: a guard that waits for something gives up then.
+  void stopped_by(int fd) { stop_ = fd; }
+
+ protected:
+  int stop_ = -1;
 };
 
 class StreamPump {

@@ -23,7 +23,8 @@ struct Hello {
   std::string software;
 };
 /// `epoch`: the largest that the claimer knows. `resource`, `parameters`: the resource that it starts, for a holder where the
-/// domain was started by hand, which knows of none. `time_left_ms`: until the claimer gives up; 0: it does not say.
+/// domain was started by hand, which knows of none. `time_left_ms`: until the claimer gives up; 0: it does not say. `post_copy`: the
+/// claimer's daemon knows what a domain given in post-copy is.
 struct Claim {
   DomainUuid domain;
   Attempt attempt;
@@ -31,9 +32,11 @@ struct Claim {
   std::string resource{};
   std::map<std::string, std::string> parameters{};
   std::uint64_t time_left_ms = 0;
+  bool post_copy = false;
 };
 struct Withdraw { DomainUuid domain; Attempt attempt; };
-struct Given { DomainUuid domain; Attempt attempt; Epoch epoch; };
+/// `post_copy`: it executes no more at the sender, and its memory is still to be fetched from there.
+struct Given { DomainUuid domain; Attempt attempt; Epoch epoch; bool post_copy = false; };
 struct Released { DomainUuid domain; Attempt attempt; std::string why; };
 /// `noted_*`: whom the sender knows as last holder (empty node: nobody).
 struct Gone {
@@ -45,7 +48,8 @@ struct Gone {
   Epoch noted_epoch;
 };
 struct Wait { DomainUuid domain; Attempt attempt; std::string why; };
-struct Acknowledged { DomainUuid domain; Attempt attempt; };
+/// `fetching`: the sender still needs what is left of the domain at the other side.
+struct Acknowledged { DomainUuid domain; Attempt attempt; bool fetching = false; };
 /// "Claim this of me": a push. `name`, `definition`: so that the destination knows what comes.
 /// `resource`, `parameters`: the resource and its parameters, for the destination's own record.
 struct Invite {

@@ -38,6 +38,7 @@ struct Settings {
   // the resource
   Time handoff_timeout = 120'000;
   bool unfenced_membership = false;
+  bool post_copy = false;      ///< it is consented to
 };
 
 }  // namespace migrationd::sim

@@ -20,13 +20,13 @@ const Attempt attempt{3, std::numeric_limits<std::uint64_t>::max()};
 
 std::vector<PeerMessage> one_of_each() {
   return {Hello{1, uuid_text, uuid_text, 7, "migrationd 0.1.0"},
-          Claim{domain, attempt, {9}, "vm1", {{"config", "/x"}}, 57000},
+          Claim{domain, attempt, {9}, "vm1", {{"config", "/x"}}, 57000, true},
           Withdraw{domain, attempt},
-          Given{domain, attempt, {9}},
+          Given{domain, attempt, {9}, true},
           Released{domain, attempt, "the job failed: \"no route\"\n"},
           Gone{domain, attempt, {9}, "alpha", uuid_text, {8}},
           Wait{domain, attempt, ""},
-          Acknowledged{domain, attempt},
+          Acknowledged{domain, attempt, true},
           Invite{domain, "vm ä/1", "<domain>\n</domain>", "vm1", {{"config", "/x"}}},
           Refusal{domain, "no memory"},
           Note{domain, "vm1", {1}, "vm1", "<domain/>"},
