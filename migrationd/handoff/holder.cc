@@ -148,6 +148,10 @@ void Stepper::move_to(const event::Claim& e, bool from_held) {
 
 void Stepper::on(const event::JobEnded& e) {
   if (s_.phase != Phase::moving || e.attempt != s_.serving) return;
+  if (s_.post_copy && e.end == JobEnd::paused_here && !here(Here::paused)) {  // what is paused may be what remains
+    act(action::WatchJob{s_.serving});
+    return;
+  }
   const NodeName peer = s_.peer;
   const Attempt attempt = s_.serving;
   const std::string failed = "the migration to " + peer + " failed" + (e.why.empty() ? "" : ": " + e.why);

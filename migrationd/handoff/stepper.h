@@ -107,7 +107,7 @@ class Stepper {
   void useless_to_peer();
   void end_of_giving();
   void accept(const NodeName& from, Attempt attempt, Epoch epoch, bool post_copy);
-  void died_in_post_copy(const NodeName& from, Attempt attempt);
+  void died_in_post_copy(NodeName from, Attempt attempt);
   void send_acknowledged(const NodeName& to, Attempt attempt);
   void settle_claim();
   void settle_withdrawn();

@@ -193,6 +193,10 @@ void Libvirt::watch(DaemonRef from, const DomainUuid& uuid, Time limit, engine::
     }
     JobEnd end = JobEnd::vanished;
     if (const auto found = instances.find(uuid); found != instances.end()) {
+      if (found->second.run == Instance::Run::remains) {
+        sim_.queue.after(1000, [this, from, uuid, limit, done] { watch(from, uuid, limit, done); });
+        return;
+      }
       end = found->second.run == Instance::Run::running ? JobEnd::runs_here : JobEnd::paused_here;
     } else if (ended_migrated_.contains(uuid)) {
       end = JobEnd::migrated;

