@@ -108,7 +108,7 @@ TEST_CASE("peer-codec: a flipped bit never breaks the decoder") {
 TEST_CASE("peer-codec: each field is needed, and of its own type; one that an older daemon does not send may be missing") {
   using Json = nlohmann::json;
   const std::set<std::string> came_later{"ask_ready.only_asked", "ask_ready.host", "ask_ready.start_resources", "ready.incompatible", "note.resource", "note.definition", "farewell.at_work", "claim.resource",
-                                          "claim.parameters", "claim.time_left_ms"};
+                                          "claim.parameters", "claim.time_left_ms", "claim.post_copy", "given.post_copy", "acknowledged.fetching"};
   for (const auto& message : one_of_each()) {
     const Json good = Json::parse(encode(message));
     for (const auto& [name, value] : good.items()) {
