@@ -94,7 +94,7 @@ all_mutants() {
     'unit handoff post-copy: a job that was told to end does not switch'
   $1 remains-taken-for-paused migrationd/handoff/holder.cc \
     's/if (s_.post_copy && e.end == JobEnd::paused_here && !here(Here::paused)) {.*/if (false) {/' \
-    'unit handoff post-copy: with the switch ordered, a domain that is said to be paused*'
+    'unit handoff post-copy: with the switch ordered? a domain that is said to be paused*'
   $1 let-run-before-the-disk migrationd/handoff/claimer.cc \
     '/in post-copy it is let run/{n;s/must_be_on_disk();//}' \
     'unit handoff post-copy: a copy that is given so is let run*'
