@@ -120,7 +120,7 @@ class Departing : public CarriedMigration, public std::enable_shared_from_this<D
   void carry(CarriedStream stream, Fd local, SecureStream remote) {
     std::unique_ptr<StreamGuard> guard;
     if (stream == CarriedStream::libvirt && gate_) guard = std::make_unique<DepartureGuard>(gate_);
-    streams_.add({std::move(local), std::move(remote), true, std::move(guard)}, std::string("the stream (") + wire::to_string(stream) + ") to " + to_,
+    streams_.add({std::move(local), std::move(remote), true, std::move(guard), stream == CarriedStream::memory && gate_ != nullptr}, std::string("the stream (") + wire::to_string(stream) + ") to " + to_,
                  [this, stream](const std::string& why) {
                    if (!why.empty()) trouble(stream, why);
                  });

@@ -39,6 +39,7 @@ class StreamPump {
     /// may come with the last word of the set-up otherwise, and be lost with it.
     bool dialed = false;
     std::unique_ptr<StreamGuard> guard;  ///< null: all may pass
+    bool prompt = false;  ///< little may wait here: in post-copy a page that the guest stands still for comes after all that does
   };
   /// `done`: why it ended, empty when both sides ended it in order. Called once, in the pump's thread, as its last deed.
   /// Throws std::system_error when the system has no thread or descriptor left; `done` is not called then.

@@ -67,7 +67,7 @@ def case_it_moves_live_in_post_copy():
     check(re.search(r"post-copy", plans[0]), f"migrationctl does not tell the plan: {plans[0]}")
     check(not said_since(source, mark, "migrate_to failed"), "the push failed")
     kept_live(result)
-    check(result["longest_gap_ms"] < 5000, f"it stood still for {result['longest_gap_ms']} ms")
+    check(result["longest_gap_ms"] < 3000, f"it stood still for {result['longest_gap_ms']} ms")
     unstandby(lab, source)
     unharmed(lab, before)
 
