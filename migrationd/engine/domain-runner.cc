@@ -44,6 +44,7 @@ struct DomainRunner::Hands {
     const Milliseconds left = r.start_by_ - r.world_.clock.now();
     wire::Claim claim{uuid(), a.attempt, a.epoch, r.record_.resource, r.record_.parameters,
                       static_cast<std::uint64_t>(std::max(left, Milliseconds{0}).count())};
+    claim.post_copy = true;
     if (const std::optional<int> places = r.host_.places_for(a.to)) {
       claim.places = static_cast<std::uint64_t>(*places);
       claim.full = *places == 0;
@@ -51,13 +52,16 @@ struct DomainRunner::Hands {
     r.send(a.to, std::move(claim));
   }
   void operator()(const action::SendWithdraw& a) { r.send(a.to, wire::Withdraw{uuid(), a.attempt}); }
-  void operator()(const action::SendGiven& a) { r.send(a.to, wire::Given{uuid(), a.attempt, a.epoch}); }
+  void operator()(const action::SendGiven& a) {
+    r.send(a.to, wire::Given{uuid(), a.attempt, a.epoch, a.post_copy});
+    if (a.post_copy) r.world_.hypervisor.given_in_post_copy(uuid());
+  }
   void operator()(const action::SendReleased& a) { r.send(a.to, wire::Released{uuid(), a.attempt, a.why}); }
   void operator()(const action::SendGone& a) {
     r.send(a.to, wire::Gone{uuid(), a.attempt, a.epoch, a.noted.node, a.noted.installation, a.noted.epoch});
   }
   void operator()(const action::SendWait& a) { r.send(a.to, wire::Wait{uuid(), a.attempt, a.why}); }
-  void operator()(const action::SendAcknowledged& a) { r.send(a.to, wire::Acknowledged{uuid(), a.attempt}); }
+  void operator()(const action::SendAcknowledged& a) { r.send(a.to, wire::Acknowledged{uuid(), a.attempt, a.fetching}); }
   void operator()(const action::SendInvite& a) {
     r.send(a.to, wire::Invite{uuid(), r.record_.name, r.record_.definition, r.record_.resource, r.record_.parameters});
   }
@@ -66,7 +70,14 @@ struct DomainRunner::Hands {
     for (const NodeName& node : r.host_.cluster().others) r.send(node, wire::Note{uuid(), r.record_.name, a.epoch});
   }
   void operator()(const action::Boot&) { r.boot(); }
-  void operator()(const action::StartJob& a) { r.start_job(a.to, a.attempt); }
+  void operator()(const action::StartJob& a) { r.start_job(a); }
+  void operator()(const action::StartPostCopy& a) {
+    const Attempt attempt = a.attempt;
+    r.world_.hypervisor.start_post_copy(uuid(), attempt, r.alive<Outcome>([this_ = &r, attempt](Outcome outcome) {
+      if (!outcome.ok()) this_->feed(event::SwitchRefused{attempt, outcome.error()});
+    }));
+  }
+  void operator()(const action::LetRun& a) { r.world_.hypervisor.let_run(uuid(), a.from, a.attempt); }
   void operator()(const action::AbortJob&) {
     r.world_.hypervisor.abort_job(uuid(), [](Outcome) {});  // the job's own end says what came of it
   }
@@ -157,6 +168,11 @@ void DomainRunner::feed(handoff::Event event) {
   pump();
 }
 
+handoff::Context DomainRunner::context() const {
+  const DomainView now = view();
+  return {world_.clock.now(), now.here, now.fetching};
+}
+
 void DomainRunner::pump() {
   while (!stepping_ && (keep_ || !mailbox_.empty())) {
     // Not while a step is on its way to the disk, whose record is newer than ours.
@@ -166,7 +182,7 @@ void DomainRunner::pump() {
     }
     const handoff::Event event = std::move(mailbox_.front());
     mailbox_.pop_front();
-    const handoff::Context context{world_.clock.now(), view().here};
+    const handoff::Context context = this->context();
     handoff::Step step = handoff::step(host_.cluster(), record_.state, context, event);
     if (step.next.phase != record_.state.phase || !std::holds_alternative<event::Resend>(event)) {
       world_.log.write(Log::Level::debug, record_.name,
@@ -187,8 +203,7 @@ void DomainRunner::pump() {
         shared->journal = handoff::Journal::unchanged;
         taken(std::move(*shared));
       } else {
-        const handoff::Context now{world_.clock.now(), view().here};
-        taken(handoff::journal_failed(host_.cluster(), record_.state, now, event, outcome.error()));
+        taken(handoff::journal_failed(host_.cluster(), record_.state, this->context(), event, outcome.error()));
       }
       pump();
     }));
@@ -224,6 +239,7 @@ void DomainRunner::keep_resending() {
   const Here here = view().here;
   const bool due = s.phase == Phase::claim || s.phase == Phase::withdrawn || s.phase == Phase::given ||
                    (s.phase == Phase::held && (!s.inviting.empty() || s.due != handoff::Due::nothing || here == Here::absent)) ||
+                   (s.phase == Phase::moving && here == Here::remains) ||
                    (s.phase == Phase::offered && (here == Here::paused || here == Here::absent));
   if (due && resend_timer_ == 0) {
     resend_timer_ = world_.clock.schedule(resend_after, [this] {
@@ -295,7 +311,7 @@ void DomainRunner::resume() {
 
 void DomainRunner::drop_copy() {
   const Here here = view().here;
-  if (dropping_ || (here != Here::paused && here != Here::incoming)) return;  // never what executes
+  if (dropping_ || (here != Here::paused && here != Here::incoming && here != Here::remains)) return;  // never what executes
   dropping_ = true;
   world_.hypervisor.destroy(record_.uuid, alive<Outcome>([this](Outcome outcome) {
     dropping_ = false;
@@ -305,12 +321,15 @@ void DomainRunner::drop_copy() {
   }));
 }
 
-void DomainRunner::start_job(const NodeName& to, Attempt attempt) {
+void DomainRunner::start_job(const action::StartJob& job) {
+  const NodeName& to = job.to;
+  const Attempt attempt = job.attempt;
   const Milliseconds left = std::exchange(job_by_, {}) - world_.clock.now();
   remark("migrating to " + to);
   save_config();
   MigrateOrder order = way_to(to, left.count() > 0 ? left : policy_.handoff_timeout);
   order.attempt = attempt;
+  order.post_copy = order.post_copy && job.post_copy;  // who claims it may be of an older version
   world_.hypervisor.migrate(record_.uuid, order, alive<MigrationEnd>([this, attempt](MigrationEnd end) {
     job_ended(attempt, std::move(end));
   }));

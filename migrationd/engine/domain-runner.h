@@ -118,7 +118,8 @@ class DomainRunner {
   void resume();
   void definition_saved(const Result<SavedDefinition>& saved, Epoch epoch);
   void drop_copy();
-  void start_job(const NodeName& to, Attempt attempt);
+  void start_job(const handoff::action::StartJob& job);
+  handoff::Context context() const;
   void job_ended(Attempt attempt, MigrationEnd end);
   void shut_down(bool at_once);
   void ask_guest();

@@ -141,6 +141,13 @@ void Engine::switching_over(const DomainUuid& uuid) {
   if (DomainRunner* one = find(uuid)) one->switching_over();
 }
 
+void Engine::switch_wanted(const DomainUuid& uuid, Attempt attempt, const std::string& why) {
+  DomainRunner* one = find(uuid);
+  if (one == nullptr || one->state().post_copy) return;
+  one->remark("wants to go over to post-copy: " + why);
+  one->feed(event::SwitchWanted{attempt});
+}
+
 // ---------------------------------------------------------------- peers
 
 /// One overload per message of a peer.
@@ -168,12 +175,12 @@ struct Engine::FromPeer {
     runner.feed(event::Claim{
         from, m.attempt, claimable,
         claimable ? "" : "it is held by the cluster manager here, which does not see " + from + " as a member",
-        m.epoch});
+        m.epoch, m.post_copy});
   }
   void operator()(const wire::Withdraw& m) { e.runner(m.domain, "").feed(event::Withdraw{from, m.attempt}); }
   void operator()(const wire::Given& m) {
     e.served_[from] = ++e.arrivals_;
-    to(m.domain, event::Given{from, m.attempt, m.epoch});
+    to(m.domain, event::Given{from, m.attempt, m.epoch, m.post_copy});
   }
   void operator()(const wire::Released& m) { to(m.domain, event::Released{from, m.attempt, m.why}); }
   void operator()(const wire::Gone& m) {
@@ -183,7 +190,7 @@ struct Engine::FromPeer {
                              handoff::Holder{m.noted_node, m.noted_installation, m.noted_epoch}});
   }
   void operator()(const wire::Wait& m) { to(m.domain, event::Wait{from, m.attempt, m.why}); }
-  void operator()(const wire::Acknowledged& m) { to(m.domain, event::Acknowledged{from, m.attempt}); }
+  void operator()(const wire::Acknowledged& m) { to(m.domain, event::Acknowledged{from, m.attempt, m.fetching}); }
   void operator()(const wire::Invite& m) {
     if (e.leaving_) {
       e.world_.peers.send(from, wire::Refusal{m.domain, "the destination's daemon is being stopped"});

@@ -129,6 +129,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::optional<int> places_for(const NodeName& node) const override;
   // HypervisorListener
   void domain_changed(const DomainUuid& uuid) override;
+  void switch_wanted(const DomainUuid& uuid, Attempt attempt, const std::string& why) override;
   void hypervisor_changed(bool usable) override;
   void switching_over(const DomainUuid& uuid) override;
   // PeerListener

@@ -45,6 +45,7 @@ struct DomainView {
   handoff::Here here = handoff::Here::unknown;
   bool healthy = false;            ///< running, and neither crashed, panicked nor stopped by an I/O error
   bool job = false;                ///< a migration job is active here (as source)
+  bool fetching = false;           ///< running, and its memory still comes from where it was (post-copy)
   /// `here` is unknown for the one reason that the hypervisor is silent: when it last spoke the domain ran and was
   /// healthy, and its emulator's process is alive still. Proof enough for a monitor, for nothing else.
   bool lives_on = false;
@@ -67,6 +68,7 @@ struct MigrateOrder {
   std::string options;             ///< the parameter migrate_options
   bool auto_converge = true;       ///< the hypervisor may slow a guest that does not converge
   int priority = 0;                ///< the larger ones go first where not all can go at once
+  bool post_copy = false;          ///< carried: it may go over to post-copy, when start_post_copy() says so
 };
 
 /// A job's end and the hypervisor's own word about it.
@@ -133,6 +135,8 @@ class HypervisorListener {
   virtual void hypervisor_changed(bool usable) = 0;
   /// A domain that migrates from here stands still for its switchover. Its job may fail yet.
   virtual void switching_over(const DomainUuid& uuid) { (void)uuid; }
+  /// The job for `attempt` does not end in time otherwise, `why`, and may go over to post-copy. Said again while that is so.
+  virtual void switch_wanted(const DomainUuid& uuid, Attempt attempt, const std::string& why) = 0;
 };
 
 class Hypervisor {
@@ -171,6 +175,12 @@ class Hypervisor {
   /// How many may arrive here at once; 0: as many as come.
   virtual int arrivals_at_once() const { return 0; }
   virtual Speed measured_speed(const NodeName& to) const { return (void)to, Speed{}; }
+  /// The job for `attempt` goes over to post-copy as soon as it can; then the view says so. Error: it was refused, and will not.
+  virtual void start_post_copy(const DomainUuid& uuid, Attempt attempt, Callback<Outcome> done) = 0;
+  /// Its destination was told that the domain, in post-copy, is its own.
+  virtual void given_in_post_copy(const DomainUuid& uuid) = 0;
+  /// The copy that `from` sends for `attempt` may execute while it is still being filled; without this it comes paused.
+  virtual void let_run(const DomainUuid& uuid, const NodeName& from, Attempt attempt) = 0;
   /// Memory a new domain can have here, in KiB: what copies that are still arriving will take is not in it. Nothing: it
   /// can't be told.
   virtual std::optional<std::uint64_t> free_memory_kib() const = 0;

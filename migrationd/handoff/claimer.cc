@@ -73,20 +73,26 @@ void Stepper::on(const event::Invite& e) {
   }
 }
 
-void Stepper::accept(const NodeName& from, Attempt attempt, Epoch epoch) {
-  if (copy_unclear()) {
+void Stepper::accept(const NodeName& from, Attempt attempt, Epoch epoch, bool post_copy) {
+  if (copy_unclear(post_copy)) {
     s_.given_by = from;
     s_.given_attempt = attempt;
     s_.given_epoch = epoch;
+    s_.given_post_copy = post_copy;
     s_.doubt = "given by " + from + "; waits for the copy, which is " + to_string(context_.here);
     return;
   }
   best_effort();  // forgotten, the withdrawal after the restart is answered `given` once more
   if (here(Here::running)) {
     hold(epoch, Due::nothing);
-    act(action::SendAcknowledged{from, attempt});
-  } else if (here(Here::paused)) {
+    send_acknowledged(from, attempt);
+  } else if (here(Here::paused) || here(Here::incoming)) {
     hold(epoch, Due::resume);
+    if (here(Here::incoming)) {  // in post-copy it is let run while it arrives, and only with this on disk
+      must_be_on_disk();
+      s_.post_copy = true;
+      act(action::LetRun{from, attempt});
+    }
     s_.given_by = from;  // to be acknowledged when it executes
     s_.given_attempt = attempt;
   } else if (s_.phase == Phase::withdrawn) {
@@ -95,6 +101,9 @@ void Stepper::accept(const NodeName& from, Attempt attempt, Epoch epoch) {
     s_.epoch = epoch;
     act(action::SendAcknowledged{from, attempt});
     answer_stop(true, "");
+  } else if (post_copy) {
+    s_.epoch = epoch;
+    died_in_post_copy(from, attempt);
   } else {
     say("given by " + from + ", but the copy is gone: it died after it was given; booting it");
     hold(epoch, Due::boot);
@@ -112,7 +121,7 @@ void Stepper::on(const event::Given& e) {
       if (e.attempt > s_.own || !s_.asked.contains(e.from)) return;
       // The attempt is ours and open, so this is no stale word even if our epoch is ahead: we may have held
       // it before we were fenced, and the one who booted it then could not ask us for our epoch.
-      accept(e.from, e.attempt, std::max(e.epoch, s_.epoch.next()));
+      accept(e.from, e.attempt, std::max(e.epoch, s_.epoch.next()), e.post_copy);
       return;
     case Phase::held:
       if (s_.due != Due::nothing) return;  // acknowledged when it executes
@@ -131,7 +140,7 @@ void Stepper::on(const event::Given& e) {
     case Phase::stopping:
       return;  // repeated until the death is verified
   }
-  act(action::SendAcknowledged{e.from, e.attempt});
+  send_acknowledged(e.from, e.attempt);
 }
 
 void Stepper::on(const event::Released& e) {
@@ -224,6 +233,7 @@ void Stepper::on(const event::Proven& e) {
   if (s_.phase == Phase::given && s_.peer == e.node && e.proof != Proof::not_member) {
     say("given to " + e.node + ", which is down: nothing of it runs there");
     answer_push(false, "the destination went down");
+    if (s_.post_copy && !nothing_here()) return useless_to_peer();
     enter_gone();
   }
 }
@@ -246,10 +256,11 @@ void Stepper::on(const event::Executes& e) {
     if (here(Here::paused)) act(action::Resume{});
     return;
   }
-  if (s_.due == Due::resume && !s_.given_by.empty()) act(action::SendAcknowledged{s_.given_by, s_.given_attempt});
+  if (s_.due == Due::resume && !s_.given_by.empty()) send_acknowledged(s_.given_by, s_.given_attempt);
   s_.given_by.clear();
   s_.given_attempt = {};
   s_.due = Due::nothing;
+  s_.post_copy = false;
   act(action::SendNote{s_.epoch});
   best_effort();
   if (s_.stop != 0 && !s_.stop_is_real) must_be_on_disk();  // the offer that waits for this
@@ -319,9 +330,9 @@ void Stepper::settle_claim() {
     return;
   }
   if (!s_.given_by.empty()) {
-    if (copy_unclear()) return;
+    if (copy_unclear(s_.given_post_copy)) return;
     const NodeName from = s_.given_by;
-    accept(from, s_.given_attempt, s_.given_epoch);
+    accept(from, s_.given_attempt, s_.given_epoch, s_.given_post_copy);
     return;
   }
   if (s_.invited) return;
@@ -352,9 +363,9 @@ void Stepper::settle_claim() {
 void Stepper::settle_withdrawn() {
   if (s_.phase != Phase::withdrawn) return;
   if (!s_.given_by.empty()) {
-    if (copy_unclear()) return;
+    if (copy_unclear(s_.given_post_copy)) return;
     const NodeName from = s_.given_by;
-    accept(from, s_.given_attempt, s_.given_epoch);
+    accept(from, s_.given_attempt, s_.given_epoch, s_.given_post_copy);
     return;
   }
   if (here(Here::running)) {

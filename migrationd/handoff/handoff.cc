@@ -58,7 +58,7 @@ bool same_on_disk(const State& a, const State& b) {
   return a.phase == b.phase && a.epoch == b.epoch && a.own == b.own && a.open == b.open && a.last == b.last && a.peer == b.peer &&
          a.serving == b.serving && a.from_held == b.from_held && a.invited == b.invited && a.asked == b.asked &&
          a.due == b.due && a.was_offered == b.was_offered && a.offer_left == b.offer_left &&
-         a.offer_ends == b.offer_ends && a.noted == b.noted;
+         a.offer_ends == b.offer_ends && a.post_copy == b.post_copy && a.noted == b.noted;
 }
 
 Monitor monitor(const State& state, Here here) {
@@ -78,6 +78,7 @@ Monitor monitor(const State& state, Here here) {
       break;
     case Phase::held:
       if (here == Here::absent && state.due == Due::nothing) return Monitor::not_running;
+      if (here == Here::incoming && state.post_copy) return Monitor::running;  // it is being let run
       break;
     case Phase::gone:
       if (here == Here::paused || here == Here::incoming) return Monitor::not_running;
@@ -88,6 +89,7 @@ Monitor monitor(const State& state, Here here) {
     case Here::running: return Monitor::running;
     case Here::paused:
     case Here::incoming: return Monitor::failed;
+    case Here::remains:
     case Here::unknown: return Monitor::unknown;
   }
   return Monitor::unknown;
@@ -107,6 +109,7 @@ void Stepper::enter_gone() {
   s_.given_by.clear();
   s_.given_attempt = {};
   s_.given_epoch = {};
+  s_.given_post_copy = s_.post_copy = s_.acknowledged = s_.useless = false;
   s_.inviting.clear();
   s_.due = Due::nothing;
   s_.offer_left = Milliseconds{0};
@@ -122,7 +125,7 @@ void Stepper::hold(Epoch epoch, Due due) {
   s_.noted = {cluster_.self, cluster_.installation, epoch};
   if (due == Due::nothing) act(action::SendNote{epoch});  // else when it executes: the giver takes it for thanks
   if (due == Due::boot) act(action::Boot{});
-  if (due == Due::resume) act(action::Resume{});
+  if (due == Due::resume && !here(Here::incoming)) act(action::Resume{});
 }
 
 void Stepper::stop_for_real(bool at_once) {
@@ -162,7 +165,7 @@ void Stepper::on(const event::Note& e) {
   const Holder& holder = e.holder;
   if (holder.node == cluster_.self) return;
   if (s_.phase == Phase::given && holder.node == s_.peer && holder.epoch >= s_.epoch) {
-    on(event::Acknowledged{holder.node, s_.serving});
+    on(event::Acknowledged{holder.node, s_.serving, s_.post_copy});
     s_.noted = holder;
     return;
   }
@@ -199,6 +202,7 @@ void Stepper::on(const event::HereChanged&) {
       if (s_.due == Due::resume && here(Here::paused)) act(action::Resume{});
       if (s_.due == Due::resume && here(Here::running)) return on(event::Executes{Due::resume});
       if (!nothing_here()) return;
+      if (s_.due == Due::resume && s_.post_copy) return died_in_post_copy(s_.given_by, s_.given_attempt);
       if (s_.due == Due::resume) {  // it crashed after it was given, before it ran here: it is ours to boot
         say("the copy that was given to us died before it ran here: booting it");
         s_.due = Due::boot;
@@ -219,11 +223,15 @@ void Stepper::on(const event::HereChanged&) {
       // Our claim was served late, and the copy came after the one that was ended.
       if (!s_.asked.empty() && (here(Here::paused) || here(Here::incoming))) act(action::ShutDown{true});
       return;
-    case Phase::moving:  // JobEnded says it, and how
+    case Phase::moving:  // else JobEnded says it, and how
+      if (here(Here::remains)) give_in_post_copy();
+      return;
+    case Phase::given:
+      if (s_.post_copy && nothing_here()) remains_ended();
+      return;
     case Phase::gone:
     case Phase::claim:
     case Phase::withdrawn:
-    case Phase::given:
       return;
   }
 }
@@ -264,7 +272,11 @@ void Stepper::on(const event::Recovered&) {
       return;
     case Phase::held:
       if (superseded()) return on(event::Note{s_.noted});
-      if (here(Here::running)) s_.due = Due::nothing;
+      if (here(Here::running)) {
+        s_.due = Due::nothing;
+        s_.post_copy = false;
+        best_effort();  // forgotten, it is seen running again
+      }
       if (here(Here::paused)) {
         if (s_.due == Due::resume) act(action::Resume{});
       }
@@ -303,7 +315,8 @@ void Stepper::on(const event::Recovered&) {
       }
       return;
     case Phase::given:
-      act(action::SendGiven{s_.peer, s_.serving, s_.epoch});
+      if (s_.post_copy && nothing_here()) remains_ended();
+      send_given();
       return;
   }
 }
@@ -321,7 +334,12 @@ void Stepper::on(const event::Resend&) {
       send_withdraws();
       return;
     case Phase::given:
-      act(action::SendGiven{s_.peer, s_.serving, s_.epoch});
+      if (s_.post_copy && nothing_here()) return remains_ended();
+      if (s_.useless && here(Here::remains)) return drop_copy();
+      send_given();
+      return;
+    case Phase::moving:
+      if (here(Here::remains)) give_in_post_copy();  // what could not be journalled before
       return;
     case Phase::held:
       if (!s_.inviting.empty()) act(action::SendInvite{s_.inviting});
@@ -331,7 +349,6 @@ void Stepper::on(const event::Resend&) {
       if (!here(Here::running)) on(event::HereChanged{});
       return;
     case Phase::gone:
-    case Phase::moving:
     case Phase::stopping:
       return;
   }

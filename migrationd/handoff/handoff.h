@@ -16,6 +16,9 @@
 //    |                    acknowledged                | migrated away, seen
 //    +--------------------------------------------- given
 //
+// Post-copy: in `moving` the switch to it is ordered, on disk first; when the hypervisor shows it, the domain is `given`, though
+// what is left of it here (`remains`) is needed until the peer has all the memory. The peer executes it only once it holds it.
+//
 // Rules held here (design, section 5): at most one node runs the domain; what must be on disk is journalled
 // before any of the step's actions are carried out; a deadline is never proof of absence.
 #pragma once
@@ -50,6 +53,7 @@ enum class Here {
   running,   ///< executes (or is paused by a guest's or an administrator's wish: it would execute by itself)
   paused,    ///< a complete image that does not execute: an arrived copy, or a source after a failed job
   incoming,  ///< a copy that is still arriving
+  remains,   ///< the source's half of a migration in post-copy: the destination fetches memory from it; it must never execute again
   unknown,   ///< the hypervisor is silent or the look is stale. Never taken for absent
 };
 
@@ -96,6 +100,7 @@ struct State {
   bool was_offered = false;           ///< stopping: the cluster manager believes it stopped already
   Milliseconds offer_left{0};         ///< offered, moving: what is left of the offer (a rest while moving)
   Instant offer_ends;                 ///< offered: the deadline, in this boot's time
+  bool post_copy = false;             ///< moving: the switch to it is ordered; given: what remains here is needed; held: given so, and not known to execute
   Holder noted;                       ///< last holder told by anybody
 
   // --- forgotten by a crash of the daemon ---
@@ -108,6 +113,9 @@ struct State {
   NodeName given_by;                  ///< claim, withdrawn: given, but the copy is still arriving
   Attempt given_attempt;
   Epoch given_epoch;
+  bool given_post_copy = false;
+  bool acknowledged = false;          ///< given in post-copy: the peer has it, or has nothing of it
+  bool useless = false;               ///< given in post-copy: the peer needs nothing of what remains here
   bool aborting = false;              ///< moving: the job was told to end
   bool dropping = false;              ///< a copy is being destroyed here: too late to accept it
   std::string doubt;                  ///< why the action that waits isn't finished, for people
@@ -144,13 +152,16 @@ struct PushEnded { Token token; std::string why; };
 struct Invite { NodeName from; };
 /// `claimable`: this node may part with a domain it holds without an offer (no other live cluster manager
 /// stands behind it). `why_not`: the reason, when not. `epoch`: the largest that the claimer knew.
-struct Claim { NodeName from; Attempt attempt; bool claimable; std::string why_not; Epoch epoch; };
+/// `post_copy`: the claimer knows what post-copy is.
+struct Claim { NodeName from; Attempt attempt; bool claimable; std::string why_not; Epoch epoch; bool post_copy = false; };
 struct Withdraw { NodeName from; Attempt attempt; };
-struct Given { NodeName from; Attempt attempt; Epoch epoch; };
+/// `post_copy`: its memory is still to be fetched from there.
+struct Given { NodeName from; Attempt attempt; Epoch epoch; bool post_copy = false; };
 struct Released { NodeName from; Attempt attempt; std::string why; };
 /// `installation`: the sender's own; `noted`: whom it knows as last holder.
 struct Gone { NodeName from; Attempt attempt; Epoch epoch; std::string installation; Holder noted; };
-struct Acknowledged { NodeName from; Attempt attempt; };
+/// `fetching`: it still needs what remains of the domain here.
+struct Acknowledged { NodeName from; Attempt attempt; bool fetching = false; };
 /// A claim was heard, but its answer must wait for the reason given.
 struct Wait { NodeName from; Attempt attempt; std::string why; };
 /// A member says that it holds the domain.
@@ -161,6 +172,10 @@ struct Proven { NodeName node; Proof proof; };
 struct Unproven { NodeName node; };
 /// The job for `attempt` came to an end here at the source.
 struct JobEnded { Attempt attempt; JobEnd end; std::string why{}; };
+/// The job for `attempt` won't end in time otherwise, and may go over to post-copy.
+struct SwitchWanted { Attempt attempt; };
+/// The switch that was ordered was refused: it did not happen, and will not.
+struct SwitchRefused { Attempt attempt; std::string why; };
 /// What the hypervisor shows of the domain changed (see Context::here); also its verified death.
 struct HereChanged {};
 /// The boot or the resume that we ordered is done. `what`: which of the two; nothing: whichever is due.
@@ -185,26 +200,33 @@ using Event = std::variant<event::Start, event::StartEnded, event::Stop, event::
                            event::Claim, event::Withdraw, event::Given, event::Released, event::Gone, event::Acknowledged,
                            event::Wait, event::Note, event::Proven, event::Unproven, event::JobEnded, event::HereChanged,
                            event::Executes, event::BootFailed, event::DestroyFailed, event::Deadline, event::Judged,
-                           event::TimeShort, event::Recovered, event::Forget, event::Resend>;
+                           event::TimeShort, event::Recovered, event::Forget, event::Resend, event::SwitchWanted,
+                           event::SwitchRefused>;
 
 namespace action {
 // --- messages to other nodes ---
 struct SendClaim { NodeName to; Attempt attempt; Epoch epoch; };
 struct SendWithdraw { NodeName to; Attempt attempt; };
-struct SendGiven { NodeName to; Attempt attempt; Epoch epoch; };
+struct SendGiven { NodeName to; Attempt attempt; Epoch epoch; bool post_copy = false; };
 struct SendReleased { NodeName to; Attempt attempt; std::string why; };
 struct SendGone { NodeName to; Attempt attempt; Epoch epoch; Holder noted; };
 /// Says only that the claim was heard and why it isn't answered yet; commits to nothing.
 struct SendWait { NodeName to; Attempt attempt; std::string why; };
-struct SendAcknowledged { NodeName to; Attempt attempt; };
+struct SendAcknowledged { NodeName to; Attempt attempt; bool fetching = false; };
 struct SendInvite { NodeName to; };
 struct SendRefusal { NodeName to; std::string why; };
 /// Tell all members that we hold it.
 struct SendNote { Epoch epoch; };
 // --- to the hypervisor ---
 struct Boot {};
-struct StartJob { NodeName to; Attempt attempt; };
+/// `post_copy`: it may be begun so that it can go over to post-copy.
+struct StartJob { NodeName to; Attempt attempt; bool post_copy = false; };
+/// Never once the switch to post-copy is ordered: the hypervisor would let both sides execute.
 struct AbortJob {};
+/// The job for `attempt` goes over to post-copy as soon as it can.
+struct StartPostCopy { Attempt attempt; };
+/// The copy that `from` sends for `attempt` may execute as soon as it can: it was given, and that is on disk.
+struct LetRun { NodeName from; Attempt attempt; };
 /// Watch the job of before the daemon came up; if it has ended already, find out how.
 struct WatchJob { Attempt attempt; };
 /// Let a paused domain of ours execute: a source after a failed job, or a copy that was given to us.
@@ -233,7 +255,8 @@ using Action = std::variant<action::SendClaim, action::SendWithdraw, action::Sen
                             action::SendRefusal, action::SendNote, action::Boot, action::StartJob, action::AbortJob,
                             action::WatchJob, action::Resume, action::DropCopy, action::ShutDown, action::ArmOffer,
                             action::DisarmOffer, action::RequestFencing, action::AnswerStart, action::AnswerStop,
-                            action::AnswerPush, action::RejudgeStop, action::RetryStart, action::Say>;
+                            action::AnswerPush, action::RejudgeStop, action::RetryStart, action::Say,
+                            action::StartPostCopy, action::LetRun>;
 
 enum class Journal {
   unchanged,    ///< nothing to write
@@ -259,6 +282,7 @@ struct Cluster {
 struct Context {
   Instant now;
   Here here = Here::unknown;
+  bool fetching = false;  ///< what executes here still gets memory from where it came from
 };
 
 /// The one decision. Never fails; what can't be done is answered with its reason.

@@ -53,19 +53,16 @@ void Stepper::on(const event::Claim& e) {
       s_.last[e.from] = e.attempt;
       if (!here(Here::running)) return release(e, not_running());
       act(action::DisarmOffer{});
-      return move_to(e.from, e.attempt, false);
+      return move_to(e, false);
     case Phase::held:
       if (repeated) return release(e, "it is held here");
       s_.last[e.from] = e.attempt;
       if (e.from != s_.inviting && !e.claimable) return release(e, e.why_not);
       if (!here(Here::running) || s_.due != Due::nothing) return release(e, not_running());
-      return move_to(e.from, e.attempt, true);
+      return move_to(e, true);
     case Phase::moving:
       best_effort();
-      if (e.from == s_.peer && e.attempt > s_.serving && !s_.aborting) {  // the peer forgot the old one
-        act(action::AbortJob{});
-        s_.aborting = true;
-      }
+      if (e.from == s_.peer && e.attempt > s_.serving) abort_job();  // the peer forgot the old one
       act(action::SendWait{e.from, e.attempt, "it is being migrated to " + s_.peer});
       return;
     case Phase::stopping:
@@ -75,12 +72,12 @@ void Stepper::on(const event::Claim& e) {
     case Phase::given:
       if (e.from == s_.peer) {  // it takes it, or acknowledges that it has nothing of it; then it is told `gone`
         best_effort();
-        act(action::SendGiven{e.from, s_.serving, s_.epoch});
+        send_given();
         return;
       }
       if (!nothing_here()) {
         best_effort();
-        act(action::SendWait{e.from, e.attempt, "it was just given to " + s_.peer});
+        act(action::SendWait{e.from, e.attempt, s_.post_copy ? "it goes on at " + s_.peer + ", which still fetches its memory" : "it was just given to " + s_.peer});
         return;
       }
       return say_gone(e);
@@ -91,7 +88,7 @@ void Stepper::on(const event::Claim& e) {
         s_.last[e.from] = e.attempt;
         if (!e.claimable) return release(e, e.why_not);
         s_.epoch = s_.epoch.next();
-        return move_to(e.from, e.attempt, true);
+        return move_to(e, true);
       }
       if (!here(Here::unknown)) drop_copy();
       best_effort();
@@ -129,29 +126,32 @@ void Stepper::on(const event::Withdraw& e) {
     if ((s_.phase == Phase::gone || s_.phase == Phase::given) && nothing_here()) best_effort();
     act(action::SendReleased{e.from, e.attempt, "withdrawn"});
   } else if (s_.phase == Phase::given) {
-    act(action::SendGiven{e.from, s_.serving, s_.epoch});
-  } else if (!s_.aborting) {
-    act(action::AbortJob{});
-    s_.aborting = true;
+    send_given();
+  } else {
+    abort_job();
   }
 }
 
-void Stepper::move_to(const NodeName& peer, Attempt attempt, bool from_held) {
+void Stepper::move_to(const event::Claim& e, bool from_held) {
   const Milliseconds left = from_held ? Milliseconds{0} : s_.offer_ends - context_.now;
   s_.phase = Phase::moving;
-  s_.peer = peer;
-  s_.serving = attempt;
+  s_.peer = e.from;
+  s_.serving = e.attempt;
   s_.from_held = from_held;
   s_.inviting.clear();
-  s_.aborting = false;
+  s_.aborting = s_.post_copy = false;
   s_.offer_left = left;
   s_.offer_ends = {};
   must_be_on_disk();
-  act(action::StartJob{peer, attempt});
+  act(action::StartJob{e.from, e.attempt, e.post_copy});
 }
 
 void Stepper::on(const event::JobEnded& e) {
   if (s_.phase != Phase::moving || e.attempt != s_.serving) return;
+  if (s_.post_copy && e.end == JobEnd::paused_here && !here(Here::paused)) {  // what is paused may be what remains
+    act(action::WatchJob{s_.serving});
+    return;
+  }
   const NodeName peer = s_.peer;
   const Attempt attempt = s_.serving;
   const std::string failed = "the migration to " + peer + " failed" + (e.why.empty() ? "" : ": " + e.why);
@@ -160,10 +160,10 @@ void Stepper::on(const event::JobEnded& e) {
     case JobEnd::migrated:
       s_.phase = Phase::given;
       s_.epoch = s_.epoch.next();
-      s_.aborting = false;
+      s_.aborting = s_.post_copy = false;
       s_.noted = {peer, "", s_.epoch};  // an older fencing of the peer proves nothing any more
       best_effort();  // forgotten, the restarted daemon says gone: nothing runs here either way
-      act(action::SendGiven{peer, attempt, s_.epoch});
+      send_given();
       return;
     case JobEnd::vanished:
       say("it vanished during its migration to " + peer);
@@ -203,6 +203,14 @@ void Stepper::on(const event::JobEnded& e) {
 
 void Stepper::on(const event::Acknowledged& e) {
   if (s_.phase != Phase::given || e.from != s_.peer || e.attempt != s_.serving) return;
+  if (!s_.post_copy) return end_of_giving();
+  s_.acknowledged = true;
+  answer_push(true, "");
+  if (!e.fetching) useless_to_peer();
+}
+
+/// The peer has it, or has nothing of it, and nothing of it is here.
+void Stepper::end_of_giving() {
   enter_gone();
   best_effort();
   answer_push(true, "");

@@ -17,8 +17,7 @@ void Stepper::on(const event::Start& e) {
       take_back("started here again");
       return;
     case Phase::moving:
-      if (!s_.aborting) act(action::AbortJob{});
-      s_.aborting = true;
+      abort_job();
       s_.doubt = "waits for the end of the migration to " + s_.peer + " that was just aborted";
       return;
     case Phase::claim:
@@ -76,10 +75,7 @@ void Stepper::on(const event::Stop& e) {
     case Phase::moving:
       answer_start(false, "a stop came");  // the last order counts: after the job it is offered, not held
       s_.offer_left = e.offer_for;
-      if (s_.stop_is_real && !s_.aborting) {
-        act(action::AbortJob{});
-        s_.aborting = true;
-      }
+      if (s_.stop_is_real) abort_job();
       return;
     case Phase::claim:
       answer_start(false, "a stop came");
@@ -139,8 +135,7 @@ void Stepper::on(const event::PushEnded& e) {
   if (s_.push == 0 || s_.push != e.token) return;
   switch (s_.phase) {
     case Phase::moving:
-      if (!s_.aborting) act(action::AbortJob{});
-      s_.aborting = true;
+      abort_job();
       s_.doubt = e.why;
       return;  // answered when the job has ended
     case Phase::held:
@@ -167,8 +162,7 @@ void Stepper::on(const event::Judged& e) {
     say("taken back, and so the migration to " + s_.peer + " aborted: " + e.why);
     s_.from_held = true;
     best_effort();  // forgotten, it is offered again at the job's end, and judged again
-    if (!s_.aborting) act(action::AbortJob{});
-    s_.aborting = true;
+    abort_job();
     return;
   }
   if (s_.phase != Phase::offered) return;
@@ -186,6 +180,11 @@ void Stepper::on(const event::Judged& e) {
 }
 
 void Stepper::on(const event::TimeShort&) {
+  if (s_.phase == Phase::given && s_.post_copy && s_.stop != 0) {  // a stop that failed would have this node fenced
+    say("the stop's time is nearly up, and " + s_.peer + " has not fetched all memory yet: it is lost if this node goes down now", true);
+    answer_stop(true, "");
+    return;
+  }
   if (s_.phase != Phase::withdrawn || s_.stop == 0) return;
   if (nothing_here()) {  // what is given later is ours then, running and noted by all
     say("the stop's time is nearly up and not everybody has said whether it gave us the domain; nothing of it is here");
@@ -244,7 +243,7 @@ void Stepper::settle_orders() {
       if (!s_.stop_is_real) answer_stop(true, "");
       return;
     case Phase::given:
-      answer_stop(true, "");
+      if (!s_.post_copy) answer_stop(true, "");  // else this node may go down next, and with it what the peer still needs
       return;
     case Phase::claim:
     case Phase::withdrawn:

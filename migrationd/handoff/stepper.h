@@ -17,6 +17,8 @@ class Stepper {
   Stepper(const Cluster& cluster, const State& state, const Context& context)
       : cluster_(cluster), before_(state), s_(state), context_(context) {
     if (nothing_here()) s_.dropping = false;
+    // Of no job of ours: somebody else's, and nobody here can tell where it executes.
+    if (here(Here::remains) && s_.phase != Phase::moving && s_.phase != Phase::given) context_.here = Here::unknown;
   }
 
   // orders.cc: the cluster manager's
@@ -35,6 +37,8 @@ class Stepper {
   void on(const event::Acknowledged& e);
   void on(const event::JobEnded& e);
   void on(const event::DestroyFailed& e);
+  void on(const event::SwitchWanted& e);
+  void on(const event::SwitchRefused& e);
 
   // claimer.cc: the one who wants it
   void on(const event::Invite& e);
@@ -90,11 +94,21 @@ class Stepper {
   void drop_copy();
   void rejudge_stop();
   /// Given to us, but what became of the copy must be seen first.
-  bool copy_unclear() const { return here(Here::incoming) || here(Here::unknown) || s_.dropping; }
+  bool copy_unclear(bool post_copy) const {
+    return (here(Here::incoming) && !post_copy) || here(Here::unknown) || s_.dropping;
+  }
   void send_claims();
   void send_withdraws();
-  void move_to(const NodeName& peer, Attempt attempt, bool from_held);
-  void accept(const NodeName& from, Attempt attempt, Epoch epoch);
+  void move_to(const event::Claim& e, bool from_held);
+  void abort_job();
+  void give_in_post_copy();
+  void send_given();
+  void remains_ended();
+  void useless_to_peer();
+  void end_of_giving();
+  void accept(const NodeName& from, Attempt attempt, Epoch epoch, bool post_copy);
+  void died_in_post_copy(NodeName from, Attempt attempt);
+  void send_acknowledged(const NodeName& to, Attempt attempt);
   void settle_claim();
   void settle_withdrawn();
   void settle_orders();

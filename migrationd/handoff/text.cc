@@ -24,6 +24,7 @@ const char* to_string(Here here) {
     case Here::running: return "running";
     case Here::paused: return "paused";
     case Here::incoming: return "incoming";
+    case Here::remains: return "in post-copy";
     case Here::unknown: return "unknown";
   }
   return "?";
@@ -73,7 +74,7 @@ struct EventText {
   std::string operator()(const event::Claim& e) const { return "claim " + name(e.attempt) + " from " + e.from; }
   std::string operator()(const event::Withdraw& e) const { return "withdraw " + name(e.attempt) + " from " + e.from; }
   std::string operator()(const event::Given& e) const {
-    return "given " + name(e.attempt) + " epoch " + migrationd::to_string(e.epoch) + " from " + e.from;
+    return "given " + name(e.attempt) + " epoch " + migrationd::to_string(e.epoch) + " from " + e.from + (e.post_copy ? " in post-copy" : "");
   }
   std::string operator()(const event::Released& e) const {
     return "released " + name(e.attempt) + " from " + e.from + because(e.why);
@@ -81,7 +82,7 @@ struct EventText {
   std::string operator()(const event::Gone& e) const {
     return "gone " + name(e.attempt) + " epoch " + migrationd::to_string(e.epoch) + " from " + e.from;
   }
-  std::string operator()(const event::Acknowledged& e) const { return "acknowledged by " + e.from; }
+  std::string operator()(const event::Acknowledged& e) const { return "acknowledged by " + e.from + (e.fetching ? ", which still fetches memory" : ""); }
   std::string operator()(const event::Wait& e) const { return "wait from " + e.from + because(e.why); }
   std::string operator()(const event::Note& e) const {
     return "note from " + e.holder.node + " epoch " + migrationd::to_string(e.holder.epoch);
@@ -103,6 +104,8 @@ struct EventText {
   std::string operator()(const event::Recovered&) const { return "daemon came up"; }
   std::string operator()(const event::Forget& e) const { return "forget " + e.node; }
   std::string operator()(const event::Resend&) const { return "resend"; }
+  std::string operator()(const event::SwitchWanted& e) const { return "post-copy wanted for " + name(e.attempt); }
+  std::string operator()(const event::SwitchRefused& e) const { return "post-copy refused for " + name(e.attempt) + because(e.why); }
   static std::string name(Attempt attempt) { return migrationd::to_string(attempt); }
 };
 
@@ -111,7 +114,7 @@ struct ActionText {
   }
   std::string operator()(const action::SendWithdraw& a) const { return "withdraw " + name(a.attempt) + " to " + a.to; }
   std::string operator()(const action::SendGiven& a) const {
-    return "given " + name(a.attempt) + " epoch " + migrationd::to_string(a.epoch) + " to " + a.to;
+    return "given " + name(a.attempt) + " epoch " + migrationd::to_string(a.epoch) + " to " + a.to + (a.post_copy ? " in post-copy" : "");
   }
   std::string operator()(const action::SendReleased& a) const {
     return "released " + name(a.attempt) + " to " + a.to + because(a.why);
@@ -120,13 +123,15 @@ struct ActionText {
     return "gone " + name(a.attempt) + " epoch " + migrationd::to_string(a.epoch) + " to " + a.to;
   }
   std::string operator()(const action::SendWait& a) const { return "wait to " + a.to + because(a.why); }
-  std::string operator()(const action::SendAcknowledged& a) const { return "acknowledged to " + a.to; }
+  std::string operator()(const action::SendAcknowledged& a) const { return "acknowledged to " + a.to + (a.fetching ? ", memory still fetched" : ""); }
   std::string operator()(const action::SendInvite& a) const { return "invite to " + a.to; }
   std::string operator()(const action::SendRefusal& a) const { return "refusal to " + a.to + because(a.why); }
   std::string operator()(const action::SendNote& a) const { return "note epoch " + migrationd::to_string(a.epoch); }
   std::string operator()(const action::Boot&) const { return "boot"; }
   std::string operator()(const action::StartJob& a) const { return "start job " + name(a.attempt) + " to " + a.to; }
   std::string operator()(const action::AbortJob&) const { return "abort job"; }
+  std::string operator()(const action::StartPostCopy& a) const { return "start post-copy of " + name(a.attempt); }
+  std::string operator()(const action::LetRun& a) const { return "let the copy of " + name(a.attempt) + " from " + a.from + " run"; }
   std::string operator()(const action::WatchJob& a) const { return "watch job " + name(a.attempt); }
   std::string operator()(const action::Resume&) const { return "resume"; }
   std::string operator()(const action::DropCopy&) const { return "drop copy"; }

@@ -11,6 +11,9 @@ namespace migrationd::io {
 
 namespace {
 
+/// The source says that the domain is given before it lets Finish pass; then it is on disk here, too, or it comes paused.
+constexpr Milliseconds for_the_disk{5'000};
+
 std::string text_of(const wire::MigrationCall& call, const char* field) {
   const auto found = call.texts.find(field);
   return found == call.texts.end() ? "" : found->second;
@@ -37,14 +40,24 @@ std::shared_ptr<Emulator> Prepared::emulator() const {
 ArrivalGuard::ArrivalGuard(Ticket ticket, std::shared_ptr<Prepared> prepared)
     : ticket_(std::move(ticket)),
       prepared_(std::move(prepared)),
-      rpc_([this](const wire::MigrationCall& call) { return judge(call); }, [this] { answered(); }) {}
+      rpc_([this](wire::MigrationCall& call) { return judge(call); }, [this] { answered(); }) {}
 
-Outcome ArrivalGuard::judge(const wire::MigrationCall& call) {
-  // Both calls decide whether the copy runs, and only the hand-off may.
-  if ((call.flags & VIR_MIGRATE_PAUSED) == 0) return Error{"the copy would not arrive paused"};
+/// It decides whether the copy runs, and only the hand-off may. libvirt knows no paused arrival where post-copy is possible, so Finish
+/// is told here: the copy runs by itself only when it was given in post-copy.
+Outcome ArrivalGuard::judge_finish(wire::MigrationCall& call, const std::string& named) {
+  if (named != name_) return Error{"it is for domain " + named + ", not for " + name_};
+  if ((call.flags & VIR_MIGRATE_PAUSED) != 0 || (post_copy_ && call.cancelled)) return Done{};
+  if (!post_copy_) return Error{"the copy would not arrive paused"};
+  PostCopyGate& gate = prepared_->gate();
+  if (!gate.wait(PostCopyGate::Word::run, for_the_disk, stop_)) call.flags |= VIR_MIGRATE_PAUSED;
+  return Done{};
+}
+
+Outcome ArrivalGuard::judge(wire::MigrationCall& call) {
   const std::string named = text_of(call, VIR_MIGRATE_PARAM_DEST_NAME);
-  if (call.kind == wire::MigrationCall::Kind::finish)
-    return named == name_ ? Outcome(Done{}) : Error{"it is for domain " + named + ", not for " + name_};
+  if (call.kind == wire::MigrationCall::Kind::finish) return judge_finish(call, named);
+  post_copy_ = (call.flags & VIR_MIGRATE_POSTCOPY) != 0;
+  if ((call.flags & VIR_MIGRATE_PAUSED) == 0 && !post_copy_) return Error{"the copy would not arrive paused"};
 
   constexpr unsigned copied_storage = VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC;
   if ((call.flags & (VIR_MIGRATE_TUNNELLED | VIR_MIGRATE_OFFLINE)) != 0) return Error{"a tunnelled or an offline migration is not carried"};

@@ -10,6 +10,7 @@
 #include "migrationd/base/ids.h"
 #include "migrationd/io/carried-place.h"
 #include "migrationd/io/emulator.h"
+#include "migrationd/io/post-copy-gate.h"
 #include "migrationd/io/stream-pump.h"
 #include "migrationd/wire/libvirt-rpc.h"
 
@@ -23,11 +24,14 @@ class Prepared {
   std::string domain_name() const;
   /// That emulator; null: it is not known (yet), or there is none.
   std::shared_ptr<Emulator> emulator() const;
+  /// `run`: in post-copy its copy may execute while it is still being filled.
+  PostCopyGate& gate() { return gate_; }
 
  private:
   mutable std::mutex lock_;
   std::string domain_name_;
   std::shared_ptr<Emulator> emulator_;
+  PostCopyGate gate_;
 };
 
 class ArrivalGuard : public StreamGuard {
@@ -44,11 +48,13 @@ class ArrivalGuard : public StreamGuard {
   Outcome from_local(std::string_view bytes, std::string& out) override { return rpc_.from_server(bytes, out); }
 
  private:
-  Outcome judge(const wire::MigrationCall& call);
+  Outcome judge(wire::MigrationCall& call);
+  Outcome judge_finish(wire::MigrationCall& call, const std::string& named);
   void answered();
   Ticket ticket_;
   std::shared_ptr<Prepared> prepared_;
   std::string name_;
+  bool post_copy_ = false;  ///< it may go over to it
   wire::LibvirtRpcGuard rpc_;
 };
 

@@ -9,6 +9,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "migrationd/io/carrier.h"
+#include "migrationd/io/departure-guard.h"
 #include "migrationd/io/unix-peer.h"
 
 namespace migrationd::io {
@@ -25,7 +26,9 @@ class Departing : public CarriedMigration, public std::enable_shared_from_this<D
  public:
   Departing(boost::asio::io_context& loop, CarriedPlace place, NodeLink& link, engine::Log& log, wire::Carry ticket, const engine::MigrateOrder& order, std::shared_ptr<Emulator> emulator)
       : loop_(loop), place_(std::move(place)), link_(link), log_(log), ticket_(std::move(ticket)), to_(order.to), via_(order.via),
-        emulator_(std::move(emulator)), streams_(loop, log, ticket_.domain) {}
+        emulator_(std::move(emulator)), streams_(loop, log, ticket_.domain) {
+    if (order.post_copy) gate_ = std::make_shared<PostCopyGate>();
+  }
   ~Departing() override {
     boost::system::error_code ignored;
     for (const auto& acceptor : acceptors_) acceptor->close(ignored);
@@ -55,6 +58,9 @@ class Departing : public CarriedMigration, public std::enable_shared_from_this<D
   std::string disks_uri() const override { return "unix://" + place_.socket(ticket_.migration, CarriedStream::disks); }
   const std::string& trouble() const override { return trouble_; }
   const NodeName& to() const override { return to_; }
+  void say(PostCopyGate::Word word) override {
+    if (gate_) gate_->say(word);
+  }
   void cut(const std::string& why) override {
     if (trouble_.empty()) trouble_ = why;
     boost::system::error_code ignored;
@@ -115,7 +121,9 @@ class Departing : public CarriedMigration, public std::enable_shared_from_this<D
   }
 
   void carry(CarriedStream stream, Fd local, SecureStream remote) {
-    streams_.add({std::move(local), std::move(remote), true, nullptr}, std::string("the stream (") + wire::to_string(stream) + ") to " + to_,
+    std::unique_ptr<StreamGuard> guard;
+    if (stream == CarriedStream::libvirt && gate_) guard = std::make_unique<DepartureGuard>(gate_);
+    streams_.add({std::move(local), std::move(remote), true, std::move(guard), stream == CarriedStream::memory && gate_ != nullptr}, std::string("the stream (") + wire::to_string(stream) + ") to " + to_,
                  [this, stream](const std::string& why) {
                    if (!why.empty()) trouble(stream, why);
                  });
@@ -134,6 +142,7 @@ class Departing : public CarriedMigration, public std::enable_shared_from_this<D
   std::string via_;
   std::shared_ptr<Emulator> emulator_;
   std::vector<Acceptor> acceptors_;
+  std::shared_ptr<PostCopyGate> gate_;  ///< null: it can't go over to post-copy
   std::string trouble_;
   bool complained_ = false;
   StreamSet streams_;  ///< last: it ends first

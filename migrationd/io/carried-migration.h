@@ -9,6 +9,7 @@
 #include "migrationd/base/result.h"
 #include "migrationd/engine/world.h"
 #include "migrationd/io/emulator.h"
+#include "migrationd/io/post-copy-gate.h"
 
 namespace migrationd::io {
 
@@ -20,6 +21,8 @@ class CarriedMigration {
   virtual std::string memory_uri() const = 0;
   virtual std::string disks_uri() const = 0;
   virtual const NodeName& to() const = 0;
+  /// Of the switch to post-copy; see post-copy-gate.h.
+  virtual void say(PostCopyGate::Word word) = 0;
   /// Ends all its streams, for that reason, and takes no more: libvirt's call fails, if it still runs.
   virtual void cut(const std::string& why) = 0;
   /// Why a stream could not be carried, or broke; empty: none did.
@@ -34,6 +37,8 @@ class MigrationCarrier {
                                                            std::shared_ptr<Emulator> emulator) = 0;
   /// The directory of the streams' sockets, which must be the same on both nodes.
   virtual const std::string& streams() const = 0;
+  /// See engine::Hypervisor.
+  virtual void let_run(const DomainUuid& domain, const NodeName& from, Attempt attempt) = 0;
 };
 
 }  // namespace migrationd::io

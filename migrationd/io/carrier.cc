@@ -156,6 +156,13 @@ void Carrier::begin(Arrival& arrival, wire::CarriedStream stream, Fd local, Secu
   });
 }
 
+void Carrier::let_run(const DomainUuid& domain, const NodeName& from, Attempt attempt) {
+  for (const auto& [migration, arrival] : arrivals_) {
+    const wire::Carry& ticket = arrival->ticket;
+    if (arrival->from == from && ticket.domain == domain && ticket.attempt == attempt) arrival->prepared->gate().say(PostCopyGate::Word::run);
+  }
+}
+
 bool Carrier::lost(const NodeName& node) {
   if (link_.linked(node)) {
     unlinked_.erase(node);

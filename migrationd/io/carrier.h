@@ -75,6 +75,7 @@ class Carrier : public StreamReceiver, public MigrationCarrier {
   Result<std::shared_ptr<CarriedMigration>> depart(const DomainUuid& domain, const engine::MigrateOrder& order,
                                                    std::shared_ptr<Emulator> emulator) override;
   const std::string& streams() const override { return settings_.place.streams(); }
+  void let_run(const DomainUuid& domain, const NodeName& from, Attempt attempt) override;
 
   Result<std::unique_ptr<StreamEnd>> receive_stream(const NodeName& from, const wire::Carry& carry) override;
 

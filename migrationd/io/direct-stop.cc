@@ -68,7 +68,8 @@ Outcome stop_directly(const StopOrder& order, const DirectPlaces& places) {
   DirectLook now = look();
   std::shared_ptr<Emulator> seen = now.emulator;
   // A migration first: stopping beside it could kill the copy and the source at different moments.
-  while (now.connection && now.job && !countdown.over()) {
+  // Never one that goes over to post-copy: QEMU takes that for an order to go on here.
+  while (now.connection && now.job && !order.post_copy && now.here != Here::remains && !countdown.over()) {
     trouble(order_domain(now, order.domain.uuid, "abort the migration of " + name, look_limit,
                          [](virDomainPtr domain) { return virDomainAbortJob(domain); }));
     std::this_thread::sleep_for(step);

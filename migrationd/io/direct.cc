@@ -75,7 +75,8 @@ StopOrder order_of(const resource::Parameters& parameters, const DirectDomain& d
 }
 
 /// The stop and its journal, with the lock held.
-DirectAnswer stop_locked(const StopOrder& order, std::optional<StoredRecord> record, const DirectPlaces& places) {
+DirectAnswer stop_locked(StopOrder order, std::optional<StoredRecord> record, const DirectPlaces& places) {
+  order.post_copy = record && record->record.state.post_copy;
   if (record) {
     handoff::State& state = record->record.state;
     if (state.phase == Phase::claim || state.phase == Phase::withdrawn) {

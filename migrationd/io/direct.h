@@ -51,6 +51,7 @@ int direct_main(int argc, char** argv, DirectPlaces places);
 struct StopOrder {
   DirectDomain domain;
   bool at_once = false;              ///< destroy without asking the guest
+  bool post_copy = false;            ///< its migration may be in post-copy
   std::string shutdown_mode;
   Milliseconds shutdown_time{0};     ///< how long the guest is given
   Milliseconds time{0};              ///< all in all

@@ -72,8 +72,8 @@ Result<std::optional<DomainFacts>> read_domain_facts(const Connection& connectio
   facts.job = job_of(domain, before.value_or(DomainJob::none));
   if (facts.state == VIR_DOMAIN_PAUSED) {
     facts.copy_mark = has_copy_mark(domain);
-  } else if (facts.state == VIR_DOMAIN_RUNNING && !before && facts.job == DomainJob::none && has_copy_mark(domain)) {
-    // It was resumed, but whoever did it could not remove the mark any more.
+  } else if (facts.state == VIR_DOMAIN_RUNNING && (!before || *before == DomainJob::incoming) && facts.job == DomainJob::none && has_copy_mark(domain)) {
+    // It was resumed, but whoever did it could not remove the mark any more; or it came in post-copy and ran by itself.
     virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, nullptr, nullptr, copy_mark_uri, VIR_DOMAIN_AFFECT_LIVE);
   }
   return std::optional<DomainFacts>(std::move(facts));

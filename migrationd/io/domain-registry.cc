@@ -19,8 +19,12 @@ void set_view(DomainView& view, Here here, bool healthy, const char* detail) {
 
 void running_view(DomainView& view, int reason) {
   switch (static_cast<virDomainRunningReason>(reason)) {
-    case VIR_DOMAIN_RUNNING_POSTCOPY: return set_view(view, Here::running, true, "running (post-copy)");
-    case VIR_DOMAIN_RUNNING_POSTCOPY_FAILED: return set_view(view, Here::running, false, "running (post-copy failed: memory is missing)");
+    case VIR_DOMAIN_RUNNING_POSTCOPY:
+      view.fetching = true;
+      return set_view(view, Here::running, true, "running (post-copy)");
+    case VIR_DOMAIN_RUNNING_POSTCOPY_FAILED:
+      view.fetching = true;
+      return set_view(view, Here::running, false, "running (post-copy failed: memory is missing)");
     case VIR_DOMAIN_RUNNING_UNKNOWN:
     case VIR_DOMAIN_RUNNING_BOOTED:
     case VIR_DOMAIN_RUNNING_MIGRATED:
@@ -46,7 +50,10 @@ void paused_view(DomainView& view, const DomainFacts& facts) {
       return set_view(view, Here::unknown, false, "is just being started");
     case VIR_DOMAIN_PAUSED_POSTCOPY:
     case VIR_DOMAIN_PAUSED_POSTCOPY_FAILED:
-      return set_view(view, Here::unknown, false, "in post-copy: this side is no longer complete");
+      // At the destination, whose definition has the mark, the copy is still being filled.
+      if (facts.copy_mark) return set_view(view, Here::incoming, false, "a copy that isn't complete");
+      return set_view(view, Here::remains, false, facts.reason == VIR_DOMAIN_PAUSED_POSTCOPY ? "in post-copy: its destination fetches its memory"
+                                                                                             : "post-copy failed: its destination can't fetch its memory");
     case VIR_DOMAIN_PAUSED_IOERROR: return set_view(view, Here::running, false, "paused (I/O error)");
     case VIR_DOMAIN_PAUSED_WATCHDOG: return set_view(view, Here::running, false, "paused (its watchdog fired)");
     case VIR_DOMAIN_PAUSED_CRASHED: return set_view(view, Here::running, false, "paused (the guest crashed)");
@@ -98,7 +105,7 @@ DomainView view_of(const DomainFacts& facts) {
 }
 
 bool same_view(const DomainView& a, const DomainView& b) {
-  return a.name == b.name && a.here == b.here && a.healthy == b.healthy && a.job == b.job && a.memory_kib == b.memory_kib &&
+  return a.name == b.name && a.here == b.here && a.healthy == b.healthy && a.job == b.job && a.fetching == b.fetching && a.memory_kib == b.memory_kib &&
          a.detail == b.detail;
 }
 

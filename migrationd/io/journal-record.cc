@@ -86,6 +86,7 @@ json state_json(const State& state) {
           {"was_offered", state.was_offered},
           {"offer_left_ms", state.offer_left.count()},
           {"offer_ends_ms", state.offer_ends.since_boot.count()},
+          {"post_copy", state.post_copy},
           {"noted", {{"node", state.noted.node}, {"installation", state.noted.installation}, {"epoch", state.noted.epoch.value}}}};
 }
 
@@ -120,6 +121,7 @@ State state_of(const json& value) {
   state.was_offered = value.at("was_offered").get<bool>();
   state.offer_left = milliseconds_of(value.at("offer_left_ms"), "offer_left_ms");
   state.offer_ends.since_boot = milliseconds_of(value.at("offer_ends_ms"), "offer_ends_ms");
+  if (value.contains("post_copy")) state.post_copy = value.at("post_copy").get<bool>();  // an older daemon knows nothing of it
   const json& noted = value.at("noted");
   state.noted = {noted.at("node").get<std::string>(), noted.at("installation").get<std::string>(),
                  {unsigned_of(noted.at("epoch"), "noted epoch")}};

@@ -255,6 +255,17 @@ void LibvirtHypervisor::on_event(const DomainEvent& event) {
     log_.write(Level::debug, event.name, "libvirt event " + lifecycle_text(event.event, event.detail));
     if (event.event == VIR_DOMAIN_EVENT_STARTED) registry_.sighted(event.uuid);
     if (event.event == VIR_DOMAIN_EVENT_STOPPED) registry_.stopped(event.uuid, event.detail, boot_time());
+    // What it says is certain, and the destination waits for it: a reading can hang behind the job's own calls for seconds.
+    const DomainFacts* known = registry_.facts(event.uuid);
+    if (event.event == VIR_DOMAIN_EVENT_SUSPENDED && event.detail == VIR_DOMAIN_EVENT_SUSPENDED_POSTCOPY && known != nullptr) {
+      DomainFacts facts = *known;
+      facts.state = VIR_DOMAIN_PAUSED;
+      facts.reason = VIR_DOMAIN_PAUSED_POSTCOPY;
+      facts.job = DomainJob::outgoing;
+      EmulatorHandle emulator = tracked_[event.uuid].emulator;
+      registry_.set(event.uuid, facts, emulator ? DomainRegistry::Alive([emulator] { return !emulator->dead(); }) : nullptr);
+      tell();
+    }
   }
   if (auto jobs = jobs_.find(event.uuid); jobs != jobs_.end())
     for (const auto& job : std::vector(jobs->second)) job->event(event);

@@ -87,6 +87,9 @@ class LibvirtHypervisor : public engine::Hypervisor {
   void places_at(const NodeName& to, std::optional<int> places) override;
   int arrivals_at_once() const override { return config_.migrations_at_once; }
   engine::Speed measured_speed(const NodeName& to) const override;
+  void start_post_copy(const DomainUuid& uuid, Attempt attempt, engine::Callback<Outcome> done) override;
+  void given_in_post_copy(const DomainUuid& uuid) override;
+  void let_run(const DomainUuid& uuid, const NodeName& from, Attempt attempt) override;
   std::optional<std::uint64_t> free_memory_kib() const override;
   std::uint64_t memory_need_kib(const std::string& xml) const override;
   void departure(const DomainUuid& uuid, const engine::MigrateOrder& way, engine::Callback<Result<engine::Departure>> done) override;
@@ -180,6 +183,10 @@ class LibvirtHypervisor : public engine::Hypervisor {
   std::map<DomainUuid, engine::DomainView> shown_;
   std::map<DomainUuid, std::vector<std::shared_ptr<MigrationJob>>> jobs_;
   std::map<DomainUuid, std::stop_source> boots_;  ///< under way
+  /// What an abort or a switch to post-copy holds until libvirt's call has ended, also one that was given up: a later job of the domain that
+  /// it could still hit can't go over to post-copy, as QEMU takes an abort in it for an order to go on at the source.
+  std::shared_ptr<int> steering(const DomainUuid& uuid);
+  std::map<DomainUuid, std::weak_ptr<int>> steering_;
 
   // --- whose turn it is (libvirt-turns.cc) ---
   void next_turns();

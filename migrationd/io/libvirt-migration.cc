@@ -107,6 +107,8 @@ Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const 
   if (!found) return Error{what + ": " + found.error()};
   virDomainPtr domain = found.value().get();
   unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PAUSED | options.value().flags;
+  // libvirt has it one way or the other: here the guards of the two daemons see to it that the copy comes paused.
+  if (order.post_copy) flags = (flags | VIR_MIGRATE_POSTCOPY) & ~static_cast<unsigned>(VIR_MIGRATE_PAUSED);
   // A definition stays where it is: its file may be the one that config= names. Only who asks for it has it removed.
   if (virDomainIsPersistent(domain) != 1) flags &= ~static_cast<unsigned>(VIR_MIGRATE_UNDEFINE_SOURCE);
   Result<std::string> xml = destination_xml(domain);
@@ -139,11 +141,14 @@ MigrationJob::MigrationJob(LibvirtHypervisor& hypervisor, const DomainUuid& uuid
       done_(std::move(done)),
       to_(order.to),
       most_downtime_(order.downtime),
-      planner_(converge::Budget{order.limit, order.downtime, order.auto_converge, false}),
+      planner_(converge::Budget{order.limit, order.downtime, order.auto_converge, order.post_copy}),
       death_(hypervisor.loop_),
       patience_(hypervisor.loop_),
       limit_(hypervisor.loop_),
       cut_(hypervisor.loop_),
+      attempt_(order.attempt),
+      post_copy_(order.post_copy),
+      switch_again_(hypervisor.loop_),
       poll_(hypervisor.loop_) {
   facts_.has_emulator = emulator_ != nullptr;
 }
@@ -284,6 +289,7 @@ void MigrationJob::steer(const JobProgress& progress) {
     log(Level::debug, "pass " + std::to_string(sample.pass) + " over the guest's memory, downtime at most " +
                           std::to_string(advice_.downtime.count()) + " ms: " + advice_.reason);
   }
+  want_switch();
   set_downtime();
 }
 
@@ -312,6 +318,7 @@ void MigrationJob::set_downtime() {
 }
 
 void MigrationJob::abort_at(Milliseconds limit) {
+  ends_ = std::chrono::steady_clock::now() + limit;
   limit_.expires_after(limit);
   limit_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
     auto self = weak.lock();
@@ -365,6 +372,12 @@ void MigrationJob::event(const DomainEvent& event) {
     watch_exit();
     if (hypervisor_.listener_ != nullptr) hypervisor_.listener_->switching_over(uuid_);
   }
+  if (event.event == VIR_DOMAIN_EVENT_SUSPENDED && event.detail == VIR_DOMAIN_EVENT_SUSPENDED_POSTCOPY) {
+    log(Level::notice, "it has gone over to post-copy");
+    if (switch_ == Switch::ordered) say(PostCopyGate::Word::switched);
+    switch_ = Switch::seen;
+    limit_.cancel();
+  }
   if (event.event == VIR_DOMAIN_EVENT_RESUMED) facts_.switchover_seen = false;
   if (event.event == VIR_DOMAIN_EVENT_STOPPED && event.detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED) facts_.stopped_migrated = true;
   judge();
@@ -379,6 +392,7 @@ void MigrationJob::judge() {
   auto done = std::exchange(done_, {});
   limit_.cancel();
   cut_.cancel();
+  switch_again_.cancel();
   patience_.cancel();
   poll_.cancel();
   death_.close();

@@ -27,6 +27,12 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   void refuse(const std::string& why);
   /// It was told to end. One that is carried and does not is cut off after a while: what hangs at the destination can't hold it.
   void aborted();
+  /// Orders the switch to post-copy; from then on it is not aborted. Error: it was refused, and will not come.
+  void start_post_copy(engine::Callback<Outcome> done);
+  bool may_be_aborted() const { return switch_ == Switch::none; }
+  Attempt attempt() const { return attempt_; }
+  /// The destination was told that the domain is its own.
+  void given();
   /// Whether it was begun here.
   bool ordered() const { return facts_.call != JobFacts::Call::none; }
   const NodeName& to() const { return to_; }
@@ -45,6 +51,10 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   void steer(const JobProgress& progress);
   void set_downtime();  ///< as advised, unless it is so already
   void abort_at(Milliseconds limit);
+  void want_switch();
+  void order_switch();
+  void switch_answered(Result<std::string> refusal);
+  void say(PostCopyGate::Word word);
   void poll();       ///< reads the domain every 100 ms, when the call no longer speaks for it
   void judge();
   void log(engine::Log::Level level, const std::string& text);
@@ -74,6 +84,12 @@ class MigrationJob : public std::enable_shared_from_this<MigrationJob> {
   boost::asio::steady_timer cut_;
   std::weak_ptr<CarriedMigration> carried_;
   bool aborted_ = false;
+  Attempt attempt_;
+  const bool post_copy_;           ///< it was begun so that it can go over to it
+  enum class Switch { none, ordered, seen } switch_ = Switch::none;
+  engine::Callback<Outcome> switch_done_;
+  boost::asio::steady_timer switch_again_;
+  std::optional<std::chrono::steady_clock::time_point> ends_;  ///< when it is aborted
   boost::asio::steady_timer poll_;
 };
 

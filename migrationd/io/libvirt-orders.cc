@@ -177,11 +177,18 @@ void LibvirtHypervisor::abort_job(const DomainUuid& uuid, engine::Callback<Outco
     return boost::asio::post(loop_, [life = std::weak_ptr<int>(life_), done = std::move(done)] {
       if (life.lock()) done(Done{});
     });
-  if (const auto jobs = jobs_.find(uuid); jobs != jobs_.end())
+  if (const auto jobs = jobs_.find(uuid); jobs != jobs_.end()) {
+    for (const auto& job : jobs->second) {
+      if (!job->may_be_aborted())
+        return boost::asio::post(loop_, [life = std::weak_ptr<int>(life_), what, done = std::move(done)] {
+          if (life.lock()) done(Error{what + ": it goes over to post-copy, and would execute on both nodes"});
+        });
+    }
     for (const auto& job : jobs->second) job->aborted();
+  }
   call<Done>(
       uuid.str() + "/abort", what, config_.call_limit,
-      [what, uuid](const Connection& connection) -> Outcome {
+      [what, uuid, held = steering(uuid)](const Connection& connection) -> Outcome {
         Result<DomainHandle> domain = find_domain(connection, uuid);
         if (!domain) return Error{what + ": " + domain.error()};
         if (virDomainAbortJob(domain.value().get()) == 0) return Done{};

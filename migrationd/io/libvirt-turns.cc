@@ -78,6 +78,10 @@ std::map<NodeName, int> LibvirtHypervisor::ordered_jobs() const {
 void LibvirtHypervisor::begin_job(Queued queued, Milliseconds waited) {
   // What is left of its time; it had a moment at least, or it would have begun before.
   if (queued.order.limit.count() > 0) queued.order.limit = std::max(queued.order.limit - waited, Milliseconds{1});
+  if (queued.order.post_copy && !steering_[queued.uuid].expired()) {
+    queued.order.post_copy = false;
+    log_.write(engine::Log::Level::notice, queued.uuid.str(), "this migration does not go over to post-copy: an abort of the one before it is still under way");
+  }
   auto job = std::make_shared<MigrationJob>(*this, queued.uuid, tracked_[queued.uuid].emulator, queued.order, std::move(queued.done));
   jobs_[queued.uuid].push_back(job);
   job->order(queued.order);

@@ -38,6 +38,7 @@ std::optional<MigrationEnd> judge_job(const JobFacts& facts) {
       if (facts.has_emulator) return {};  // its pidfd decides, not the listing
       return MigrationEnd{JobEnd::vanished, because(facts, "the domain is gone and no switchover was seen")};
     case Here::incoming:
+    case Here::remains:  // it executes elsewhere: the emulator's death ends the job
     case Here::unknown: return {};
   }
   return {};

@@ -162,6 +162,7 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
       order.speed_mib = parameters.migration_speed;
       order.options = parameters.migrate_options;
       order.auto_converge = parameters.auto_converge;
+      order.post_copy = order.carried && parameters.post_copy;
       return order;
     };
     return policy;

@@ -3,6 +3,8 @@
 #include "migrationd/io/stream-pump.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -22,6 +24,7 @@ namespace {
 
 constexpr std::size_t piece = 256 * 1024;
 constexpr int socket_room = 1024 * 1024;
+constexpr int unsent_most = 64 * 1024;
 constexpr std::string_view ready = "r";
 
 void prepare(int fd) {
@@ -34,6 +37,8 @@ class Pump {
  public:
   Pump(StreamPump::Ends ends, int stop) : local_(std::move(ends.local)), remote_(std::move(ends.remote)), guard_(std::move(ends.guard)), stop_(stop), may_send_(ends.dialed) {
     prepare(local_.get());
+    if (guard_) guard_->stopped_by(stop_);
+    if (ends.prompt) ::setsockopt(remote_.fd(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_most, sizeof unsent_most);
   }
 
   /// Until the end; why, or nothing when it is one in order.

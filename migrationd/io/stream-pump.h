@@ -23,6 +23,11 @@ class StreamGuard {
   /// Appends to `out` what may pass of what came from the other node.
   virtual Outcome from_remote(std::string_view bytes, std::string& out) = 0;
   virtual Outcome from_local(std::string_view bytes, std::string& out) = 0;
+  /// Readable when the pump is told to end: a guard that waits for something gives up then.
+  void stopped_by(int fd) { stop_ = fd; }
+
+ protected:
+  int stop_ = -1;
 };
 
 class StreamPump {
@@ -34,6 +39,7 @@ class StreamPump {
     /// may come with the last word of the set-up otherwise, and be lost with it.
     bool dialed = false;
     std::unique_ptr<StreamGuard> guard;  ///< null: all may pass
+    bool prompt = false;  ///< little may wait here: in post-copy a page that the guest stands still for comes after all that does
   };
   /// `done`: why it ended, empty when both sides ended it in order. Called once, in the pump's thread, as its last deed.
   /// Throws std::system_error when the system has no thread or descriptor left; `done` is not called then.

@@ -72,6 +72,11 @@ bool carried(const Parameters& parameters) {
 }
 
 Outcome check_carried(const Parameters& parameters) {
+  if (parameters.post_copy && !carried(parameters))
+    return Error{"postcopy=yes needs migration_transport=migrationd: only a migration that the daemons carry themselves can hold the destination "
+                 "back until it has the domain; use that transport, or set postcopy=no"};
+  if (parameters.post_copy && parameters.migrate_options.find("--parallel") != std::string::npos)
+    return Error{"postcopy=yes and --parallel in migrate_options exclude each other in QEMU; remove one of them"};
   if (parameters.migration_transport != Transport::migrationd) return Done{};
   if (!can_be_carried(parameters))
     return Error{"migration_transport=migrationd carries migrations of qemu:///system only, not of hypervisor='" + parameters.hypervisor +

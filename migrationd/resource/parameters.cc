@@ -230,6 +230,7 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
     to.migrate_options = without_migrateuri(value, to.migrateuri);
   }
   if (name == "auto_converge") to.auto_converge = *parse_boolean(value);
+  if (name == "postcopy") to.post_copy = *parse_boolean(value);
   if (name == "handoff") to.handoff = value == "off" ? Handoff::off : Handoff::automatic;
   if (name == "handoff_timeout") {
     to.handoff_timeout = milliseconds();

@@ -38,6 +38,7 @@ struct Parameters {
   std::string remoteuri;
   std::optional<std::uint16_t> migrateport;
   bool auto_converge = true;
+  bool post_copy = false;
   std::string migrate_options;                    ///< without --migrateuri=; its words are io/migrate-options' to judge
   Handoff handoff = Handoff::automatic;
   Milliseconds handoff_timeout{120'000};

@@ -177,10 +177,13 @@ constexpr auto rows = std::to_array<Row>({
                   "configuration, for the file that config names there, and for the same domain; one that differs in more than what is the guest's "
                   "alone, such as in its disks, is left to be copied by hand. A node that is away gets it when it is back."},
 
-    {.name = "postcopy", .type = Type::boolean, .preset = "no", .comes_with = "the engine for busy guests",
+    {.name = "postcopy", .type = Type::boolean, .preset = "no",
      .short_text = "Consent to post-copy migration",
-     .long_text = "Consent to post-copy: a guest that writes faster than the network carries is moved in any case, but is "
-                  "lost when a node fails in the middle."},
+     .long_text = "Consent to post-copy: a guest that writes to its memory faster than the network carries it goes on at the destination all the "
+                  "same, which fetches the rest of its memory from the source. Until it has all of it the guest is lost when either node, either "
+                  "daemon or the network between them fails; then it is booted anew. It is not slowed down before that (see auto_converge). Only "
+                  "with migration_transport=migrationd, and not with several streams (--parallel). QEMU must be allowed to use userfaultfd on "
+                  "both nodes: sysctl vm.unprivileged_userfaultfd=1."},
     {.name = "on_poweroff", .type = Type::choice, .preset = "restart", .choices = "restart|stop",
      .comes_with = "the health checks",
      .short_text = "What to do when the guest powers itself off",

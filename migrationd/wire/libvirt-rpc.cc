@@ -42,6 +42,7 @@ class Xdr {
  public:
   explicit Xdr(std::string_view bytes) : left_(bytes) {}
   bool failed() const { return failed_; }
+  std::size_t left() const { return left_.size(); }
   std::uint32_t count() {
     const std::string_view four = take(4);
     return failed_ ? 0 : number(four, 0);
@@ -70,8 +71,8 @@ class Xdr {
 enum ParameterType : std::uint32_t { type_int = 1, type_uint, type_llong, type_ullong, type_double, type_boolean, type_string };
 constexpr std::uint32_t parameters_most = 64;
 
-/// The beginning of the arguments of Prepare3Params and of Finish3Params: parameters, cookie, flags.
-Result<MigrationCall> read_call(MigrationCall::Kind kind, std::string_view body) {
+/// The beginning of the arguments of Prepare3Params and of Finish3Params: parameters, cookie, flags; Finish has `cancelled` after them.
+Result<MigrationCall> read_call(MigrationCall::Kind kind, std::string_view body, std::size_t& flags_at) {
   MigrationCall call;
   call.kind = kind;
   Xdr xdr(body);
@@ -93,14 +94,16 @@ Result<MigrationCall> read_call(MigrationCall::Kind kind, std::string_view body)
     }
   }
   xdr.opaque();  // the cookie
+  flags_at = body.size() - xdr.left();
   call.flags = xdr.count();
+  if (kind == MigrationCall::Kind::finish) call.cancelled = xdr.count() != 0;
   if (xdr.failed()) return Error{"its arguments are cut off"};
   return call;
 }
 
 }  // namespace
 
-LibvirtRpcGuard::LibvirtRpcGuard(std::function<Outcome(const MigrationCall&)> judge, std::function<void()> prepared)
+LibvirtRpcGuard::LibvirtRpcGuard(std::function<Outcome(MigrationCall&)> judge, std::function<void()> prepared)
     : judge_(std::move(judge)), prepared_(std::move(prepared)) {}
 
 std::optional<LibvirtRpcGuard::Header> LibvirtRpcGuard::header(std::string_view bytes) {
@@ -108,7 +111,7 @@ std::optional<LibvirtRpcGuard::Header> LibvirtRpcGuard::header(std::string_view 
   return Header{number(bytes, 0), number(bytes, 4), number(bytes, 8), number(bytes, 12), number(bytes, 16), number(bytes, 20), number(bytes, 24)};
 }
 
-Outcome LibvirtRpcGuard::check(const Header& header, std::string_view body) {
+Outcome LibvirtRpcGuard::check(const Header& header, std::string_view body, std::optional<Flags>& flags) {
   const std::string procedure = std::to_string(header.procedure);
   if (header.program == keepalive_program && header.type == type_message) return Done{};
   if (header.program != remote_program) return Error{"program " + std::to_string(header.program) + " is none that a migration needs"};
@@ -121,9 +124,12 @@ Outcome LibvirtRpcGuard::check(const Header& header, std::string_view body) {
   const std::string name = found->name;
   if (prepare && prepare_serial_) return Error{"a second " + name};
   if (!prepare && !prepare_answered_) return Error{name + " before anything was prepared"};
-  auto call = read_call(prepare ? MigrationCall::Kind::prepare : MigrationCall::Kind::finish, body);
+  std::size_t flags_at = 0;
+  auto call = read_call(prepare ? MigrationCall::Kind::prepare : MigrationCall::Kind::finish, body, flags_at);
   if (!call.ok()) return Error{name + ": " + call.error()};
+  const std::uint32_t asked = call.value().flags;
   if (auto judged = judge_(call.value()); !judged) return Error{name + ": " + judged.error()};
+  if (call.value().flags != asked) flags = Flags{flags_at, call.value().flags};
   if (prepare) prepare_serial_ = header.serial;
   return Done{};
 }
@@ -136,8 +142,12 @@ Outcome LibvirtRpcGuard::from_client(std::string_view bytes, std::string& out) {
     if (head->length > rpc_message_limit) return Error{"a message of " + std::to_string(head->length) + " bytes"};
     if (left.size() < head->length) break;
     const std::string_view message = left.substr(0, head->length);
-    if (auto may = check(*head, message.substr(header_size)); !may) return may;
+    std::optional<Flags> flags;
+    if (auto may = check(*head, message.substr(header_size), flags); !may) return may;
+    const std::size_t begins = out.size();
     out.append(message);
+    if (flags)
+      for (std::size_t i = 0; i < 4; ++i) out[begins + header_size + flags->at + i] = static_cast<char>(flags->value >> (24 - 8 * i) & 0xff);
     left.remove_prefix(head->length);
   }
   from_client_.erase(0, from_client_.size() - left.size());

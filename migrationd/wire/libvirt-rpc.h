@@ -25,7 +25,8 @@ struct MigrationCall {
   enum class Kind { prepare, finish };
   Kind kind = Kind::prepare;
   std::map<std::string, std::string> texts;  ///< its parameters that are texts, by libvirt's names of them
-  std::uint32_t flags = 0;                   ///< VIR_MIGRATE_...
+  std::uint32_t flags = 0;                   ///< VIR_MIGRATE_...; as the judge leaves them the call passes
+  bool cancelled = false;                    ///< finish: the migration failed
 };
 
 /// Both directions of one connection from a migration's source to the destination's libvirt.
@@ -33,7 +34,7 @@ class LibvirtRpcGuard {
  public:
   /// `judge`: whether this very call may pass; asked once for each, a prepare at most once. `prepared`: the destination has
   /// answered the prepare, well or not.
-  LibvirtRpcGuard(std::function<Outcome(const MigrationCall&)> judge, std::function<void()> prepared);
+  LibvirtRpcGuard(std::function<Outcome(MigrationCall&)> judge, std::function<void()> prepared);
 
   /// Takes bytes from the source, cut anywhere, and appends to `out` the messages that may pass. Errors (final): not libvirt's RPC, a
   /// message beyond the limit, a procedure that no migration needs, a call that `judge` refuses.
@@ -46,9 +47,14 @@ class LibvirtRpcGuard {
     std::uint32_t length, program, version, procedure, type, serial, status;
   };
   static std::optional<Header> header(std::string_view bytes);
-  Outcome check(const Header& header, std::string_view body);
+  struct Flags {
+    std::size_t at;  ///< in the body
+    std::uint32_t value;
+  };
+  /// `flags`: what is to be written into the message before it passes.
+  Outcome check(const Header& header, std::string_view body, std::optional<Flags>& flags);
 
-  std::function<Outcome(const MigrationCall&)> judge_;
+  std::function<Outcome(MigrationCall&)> judge_;
   std::function<void()> prepared_;
   std::string from_client_, from_server_;  ///< of a message that is not whole yet
   std::optional<std::uint32_t> prepare_serial_;

@@ -36,11 +36,11 @@ template <class V> void fields(V& v, Hello& m) {
 template <class V> void fields(V& v, Claim& m) {
   v("domain", m.domain), v("attempt", m.attempt), v("epoch", m.epoch);
   v("resource", Optional{m.resource}), v("parameters", Optional{m.parameters}), v("time_left_ms", Optional{m.time_left_ms});
-  v("places", Optional{m.places}), v("full", Optional{m.full});
+  v("places", Optional{m.places}), v("full", Optional{m.full}), v("post_copy", Optional{m.post_copy});
 }
 template <class V> void fields(V& v, Withdraw& m) { v("domain", m.domain), v("attempt", m.attempt); }
 template <class V> void fields(V& v, Given& m) {
-  v("domain", m.domain), v("attempt", m.attempt), v("epoch", m.epoch);
+  v("domain", m.domain), v("attempt", m.attempt), v("epoch", m.epoch), v("post_copy", Optional{m.post_copy});
 }
 template <class V> void fields(V& v, Released& m) {
   v("domain", m.domain), v("attempt", m.attempt), v("why", m.why);
@@ -50,7 +50,7 @@ template <class V> void fields(V& v, Gone& m) {
   v("noted_installation", Uuid{m.noted_installation, true}), v("noted_epoch", m.noted_epoch);
 }
 template <class V> void fields(V& v, Wait& m) { v("domain", m.domain), v("attempt", m.attempt), v("why", m.why); }
-template <class V> void fields(V& v, Acknowledged& m) { v("domain", m.domain), v("attempt", m.attempt); }
+template <class V> void fields(V& v, Acknowledged& m) { v("domain", m.domain), v("attempt", m.attempt), v("fetching", Optional{m.fetching}); }
 template <class V> void fields(V& v, Invite& m) {
   v("domain", m.domain), v("name", m.name), v("definition", m.definition), v("resource", m.resource);
   v("parameters", m.parameters);

@@ -25,6 +25,7 @@ struct Hello {
 /// `epoch`: the largest that the claimer knows. `resource`, `parameters`: the resource that it starts, for a holder where the
 /// domain was started by hand, which knows of none. `time_left_ms`: until the claimer gives up; 0: it does not say. `places`: how many
 /// migrations from the receiver may be under way to the claimer's node; 0: it does not say, or, when it is `full`, none is to begin now.
+/// `post_copy`: the claimer's daemon knows what a domain given in post-copy is.
 struct Claim {
   DomainUuid domain;
   Attempt attempt;
@@ -34,9 +35,11 @@ struct Claim {
   std::uint64_t time_left_ms = 0;
   std::uint64_t places = 0;
   bool full = false;
+  bool post_copy = false;
 };
 struct Withdraw { DomainUuid domain; Attempt attempt; };
-struct Given { DomainUuid domain; Attempt attempt; Epoch epoch; };
+/// `post_copy`: it executes no more at the sender, and its memory is still to be fetched from there.
+struct Given { DomainUuid domain; Attempt attempt; Epoch epoch; bool post_copy = false; };
 struct Released { DomainUuid domain; Attempt attempt; std::string why; };
 /// `noted_*`: whom the sender knows as last holder (empty node: nobody).
 struct Gone {
@@ -48,7 +51,8 @@ struct Gone {
   Epoch noted_epoch;
 };
 struct Wait { DomainUuid domain; Attempt attempt; std::string why; };
-struct Acknowledged { DomainUuid domain; Attempt attempt; };
+/// `fetching`: the sender still needs what is left of the domain at the other side.
+struct Acknowledged { DomainUuid domain; Attempt attempt; bool fetching = false; };
 /// "The guest stands still here, for the switchover of the migration that answers your claim." Only the network is to know:
 /// what is sent to the guest from now on had better wait at the destination. It gives nothing away.
 struct SwitchingOver { DomainUuid domain; Attempt attempt; };

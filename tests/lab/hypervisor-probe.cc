@@ -53,6 +53,7 @@ const char* here_name(handoff::Here here) {
     case handoff::Here::running: return "running";
     case handoff::Here::paused: return "paused";
     case handoff::Here::incoming: return "incoming";
+    case handoff::Here::remains: return "remains";
     case handoff::Here::unknown: return "unknown";
   }
   return "?";
@@ -80,6 +81,7 @@ class Probe : public engine::HypervisorListener {
     line["uuid"] = uuid.str();
     print(line);
   }
+  void switch_wanted(const DomainUuid&, Attempt, const std::string&) override {}
   void hypervisor_changed(bool usable) override { print({{"event", "hypervisor"}, {"usable", usable}}); }
 
   /// false: quit.

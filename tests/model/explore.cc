@@ -3,7 +3,7 @@
 // cuts over the product's own step(), breadth first. In every state:
 //   I1  at most one instance executes;
 //   I2  when a stop succeeded and the domain runs on, a crash does not forget the offer;
-//   I3  nothing healthy is lost, and nothing is booted while there is something healthy;
+//   I3  nothing healthy is lost, and nothing is booted while there is something healthy; what is in post-copy may be lost by a fault;
 //   I4  a start that succeeded means that it runs here;
 //   I5  without further faults or orders, a settled end can be reached from here: no livelock;
 //   I6  and if the domain is healthy, an end with it running, without any deadline;
@@ -163,7 +163,7 @@ class Run {
   /// I5 and I6.
   bool ends_well() {
     const auto any = [](const World&) { return true; };
-    const auto healthy = [](const World& world) { return world.life == Life::healthy; };
+    const auto healthy = [](const World& world) { return world.life == Life::healthy || world.life == Life::risked; };
     const auto settled = [this](const World& world) { return moves_.settled_running(world) || moves_.settled_absent(world); };
     const auto running = [&](const World& world) { return healthy(world) && moves_.settled_running(world); };
     return all_reach(all_, all_.reaching(settled, any), any, "I5: no settled end can be reached from here") &&
@@ -266,6 +266,15 @@ std::vector<Config> configurations(bool deep) {
       run("three-ahead", 3, 1, ahead_at_last).with(start, 2).narrowed(),
       run("three-left", 3, 1, last_was_back).with(start, 1 + more).with(crash, 1).with(cut, 1).narrowed(),
       run("three-farewell", 3, 1, held_by_first).with(start, 1).with(farewell, 1).with(crash, 1).narrowed(),
+      run("two-post-copy-crash", 2, 2, held_by_first).with(start, 1 + more).with(stop, 1).with(crash, 1).consents(),
+      run("two-post-copy-kill", 2, 2, held_by_first).with(start, 1).with(stop, 1).with(kill, 1).consents(),
+      run("two-post-copy-push", 2, 2, held_by_first).with(push, 1).with(stop, more).with(kill, 1).consents(),
+      run("two-post-copy-cut", 2, 2, held_by_first).with(start, 1).with(stop, 1).with(cut, 1).consents(),
+      run("two-post-copy-claims", 2, 2, held_by_first).with(start, 2).with(stop, more).consents(),
+      run("two-post-copy-death", 2, 2, held_by_first).with(start, 1).with(stop, 1).with(death, 1).consents(),
+      run("two-post-copy-journal", 2, 2, held_by_first).with(start, 1).with(stop, more).with(journal, 1).with(kill, 1).consents(),
+      run("two-post-copy-silent", 2, 2, held_by_first).with(start, 1).with(stop, more).with(silence, 1).consents(),
+      run("three-post-copy", 3, 1, held_by_first).with(start, 1).with(stop, more).with(crash, 1).narrowed().consents(),
   };
   if (deep) {
     all.push_back(run("three-full-kill", 3, 1, held_by_first).with(start, 2).with(kill, 1).narrowed().full_disk(1));

@@ -21,6 +21,7 @@ void due(World& w, int n, Pending what) { w.node[n].pending = static_cast<std::u
 
 /// What had the guest is lost by a fault. A copy elsewhere does not count: it was not given.
 void Moves::excuse_loss(World& w, int n) {
+  if (w.life == Life::risked && (w.job.from == n || w.job.to == n)) w.excuse();
   if (w.life != Life::healthy || !alive(w.node[n].instance)) return;
   for (int m = 0; m < max_nodes; ++m) {
     const Instance other = w.node[m].instance;
@@ -47,6 +48,12 @@ void Moves::excuse_copies(World& w, int source) const {
 /// The instance on `n` ends; a job from here ends with it.
 void Moves::end_instance(World& w, int n) {
   w.node[n].instance = Instance::none;
+  if (w.in_post_copy() && (w.job.from == n || w.job.to == n)) {
+    Instance& there = w.node[w.job.to].instance;
+    if (there == Instance::running) there = Instance::starving;
+    if (w.life == Life::risked) w.excuse();
+    w.job = {};
+  }
   w.node[n].pending = static_cast<std::uint16_t>(w.node[n].pending & ~(resume | drop | shut_down));  // they find nothing any more
   set(w, n, left_migrated, false);
   if (w.job.from == n) w.job = {};
@@ -78,7 +85,7 @@ void Moves::carry_pending(Move& move, int n, Pending what) const {
   switch (what) {
     case boot:
       if (node.instance != Instance::none) return due(w, n, boot_failed);
-      if (w.life == Life::healthy) move.broken = "I3: booted although it was healthy: its life before is lost";
+      if (w.life == Life::healthy || w.life == Life::risked) move.broken = "I3: booted although it was healthy: its life before is lost";
       node.instance = Instance::running;
       set(w, n, left_migrated, false);
       // A real stop may already wait for the boot's end.
@@ -90,11 +97,29 @@ void Moves::carry_pending(Move& move, int n, Pending what) const {
       node.instance = Instance::running;
       return due(w, n, resumed);
     case drop:
-      if (node.instance == Instance::running) move.broken = "I3: a running domain was dropped as if it were a copy";
+      if (executing(node.instance)) move.broken = "I3: a running domain was dropped as if it were a copy";
+      if (node.instance == Instance::remains && w.in_post_copy() && w.job.from == n) move.broken = "I3: the destination still fetched from what was dropped";
       end_instance(w, n);
       return due(w, n, here_changed);
     case shut_down:
       end_instance(w, n);
+      return due(w, n, here_changed);
+    case abort_job:
+      if (w.job.stage == JobStage::none || w.job.from != n) return;
+      if (w.job.stage >= JobStage::switched && node.instance != Instance::none) {
+        node.instance = Instance::running;  // QEMU takes it for a cancelled migration, and goes on here
+        if (w.life == Life::risked) w.life = Life::healthy;
+        due(w, n, here_changed);
+      }
+      w.job = {};
+      return;
+    case order_switch:
+      if (w.job.stage == JobStage::copying && w.job.from == n) w.job.stage = JobStage::switching;
+      return;
+    case let_run:
+      if (w.job.stage != JobStage::post_copy || w.job.to != n || node.instance != Instance::half) return;
+      w.job.stage = JobStage::post_copy_runs;
+      node.instance = Instance::running;
       return due(w, n, here_changed);
     case here_changed:
     case executes:
@@ -110,7 +135,7 @@ void Moves::carry_pending(Move& move, int n, Pending what) const {
 /// kill -9 of the daemon: each call to the hypervisor that was on its way was carried out, or was not.
 Moves::Moving Moves::kill(const Move& before, int n) const {
   Moving moving{before};
-  for (const Pending what : {boot, resume, drop, shut_down}) {
+  for (const Pending what : {boot, resume, drop, shut_down, abort_job, order_switch, let_run}) {
     if ((before.to.node[n].pending & what) == 0 || before.to.is(n, silent)) continue;
     const std::size_t count = moving.size();
     for (std::size_t i = 0; i < count; ++i) {
@@ -135,6 +160,7 @@ void Moves::crash(Move& move, int n) const {
   World& w = move.to;
   excuse_loss(w, n);
   excuse_copies(w, n);
+  if (w.in_post_copy()) end_instance(w, n);
   w.node[n].instance = Instance::none;
   if (w.job.from == n) w.job = {};
   set(w, n, node_up, false);
@@ -167,7 +193,7 @@ void Moves::node_down(int n) {
       if (late && room_.state(found).phase != Phase::offered) continue;
       Move up = begin(true, old ? "the daemon starts (the last record was lost)" : "the daemon starts", n);
       if (late && texts_) up.text += " after the deadline";
-      if (late && up.to.life == Life::healthy) up.to.life = Life::excused;
+      if (late) up.to.excuse();
       Node& started = up.to.node[n];
       started.disk = found;
       started.memory = found;
@@ -203,7 +229,7 @@ void Moves::faults(int n) {
       Move move = spend(Budget::crash, "the job succeeds, and the node crashes");
       end_instance(move.to, world_.job.from);
       set(move.to, world_.job.from, left_migrated, true);
-      if (move.to.life == Life::healthy) move.to.life = Life::excused;
+      move.to.excuse();
       for (Move& killed : kill(move, n)) {
         crash(killed, n);
         add(std::move(killed));
@@ -234,11 +260,17 @@ void Moves::faults(int n) {
     add(std::move(falls));
   }
   // Also: stopped without the daemon (--direct), or by the dead-man.
-  if (alive(world_.node[n].instance) && world_.budget(Budget::death) > 0) {
+  const Instance dying = world_.node[n].instance;
+  if ((alive(dying) || dying >= Instance::half) && world_.budget(Budget::death) > 0) {
     Move dies = spend(Budget::death, "the guest dies");
     excuse_loss(dies.to, n);
     end_instance(dies.to, n);
     if (world_.is(n, daemon_up)) due(dies.to, n, here_changed);
+    if (dying == Instance::remains) {  // it had switched: its end may look like that of a migration
+      Move migrated = dies;
+      set(migrated.to, n, left_migrated, true);
+      add(std::move(migrated));
+    }
     add(std::move(dies));
   }
   if (world_.is(n, daemon_up) && world_.budget(Budget::farewell) > 0) {
@@ -260,15 +292,16 @@ void Moves::faults(int n) {
 
 void Moves::job() {
   for (int n = 0; n < config_.nodes; ++n) {  // a copy that nobody sends to any more ends by itself
-    const bool fed = world_.job.stage == JobStage::copying && world_.job.to == n;
-    if (world_.node[n].instance != Instance::incoming || fed) continue;
+    const bool fed = (world_.job.stage == JobStage::copying || world_.job.stage == JobStage::switching || world_.in_post_copy()) && world_.job.to == n;
+    const Instance it = world_.node[n].instance;
+    if ((it != Instance::incoming && it != Instance::half && it != Instance::starving) || fed) continue;
     Move ends = begin(true, "the broken copy ends by itself", n);
     end_instance(ends.to, n);
     if (world_.is(n, daemon_up)) due(ends.to, n, here_changed);
     add(std::move(ends));
   }
   const Job job = world_.job;
-  if (job.stage == JobStage::none) return;
+  if (job.stage == JobStage::none || world_.in_post_copy()) return;
   const bool flows = !world_.cut(job.from, job.to) && !world_.is(job.from, silent) && !world_.is(job.to, silent) &&
                      world_.is(job.to, node_up);
   const auto changed = [&](Move& move, int n) {
@@ -284,7 +317,7 @@ void Moves::job() {
     changed(copies, job.to);
     add(std::move(copies));
   }
-  if (flows && job.stage == JobStage::copying && there == Instance::incoming) {
+  if (flows && (job.stage == JobStage::copying || job.stage == JobStage::switching) && there == Instance::incoming) {
     Move switches = begin(true, "switchover to", job.from, job.to);
     switches.to.node[job.to].instance = Instance::copy;
     switches.to.node[job.from].instance = Instance::stopped;

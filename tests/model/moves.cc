@@ -12,17 +12,38 @@ using handoff::Journal;
 using handoff::Phase;
 using handoff::State;
 
-Here Moves::here(const World& w, int n) const {
-  if (w.is(n, silent)) return Here::unknown;
+handoff::Context Moves::view(const World& w, int n) const {
+  if (w.is(n, silent)) return {{}, Here::unknown};
   switch (w.node[n].instance) {
-    case Instance::none: return Here::absent;
-    case Instance::running: return Here::running;
+    case Instance::none: return {{}, Here::absent};
+    case Instance::running: return {{}, Here::running, w.job.stage == JobStage::post_copy_runs && w.job.to == n};
+    case Instance::starving: return {{}, Here::running, true};
     case Instance::stopped:
-    case Instance::copy: return Here::paused;
-    case Instance::incoming: return Here::incoming;
+    case Instance::copy: return {{}, Here::paused};
+    case Instance::incoming:
+    case Instance::half: return {{}, Here::incoming};
+    case Instance::remains: return {{}, Here::remains};
   }
-  return Here::unknown;
+  return {};
 }
+
+namespace {
+
+const char* text_of(Pending what) {
+  switch (what) {
+    case boot: return "boots";
+    case resume: return "resumes";
+    case drop: return "drops the copy";
+    case shut_down: return "ends it";
+    case abort_job: return "aborts the job";
+    case order_switch: return "tells the hypervisor to switch to post-copy";
+    case let_run: return "lets the copy run";
+    case here_changed: case executes: case boot_failed: case judge_stop: case retry_start: case fence_self: case resumed: break;
+  }
+  return "?";
+}
+
+}  // namespace
 
 World Moves::beginning() {
   World w;
@@ -71,7 +92,7 @@ Move Moves::begin(bool free, const char* what, int n, int m) const {
 
 Moves::Moving Moves::feed(const Move& before, int n, EventKey key) {
   const Node& node = before.to.node[n];
-  const StepResult& result = room_.step(n, node.incarnation, node.memory, here(before.to, n), key, false);
+  const StepResult& result = room_.step(n, node.incarnation, node.memory, view(before.to, n), key, false);
   const bool full = (before.to.full >> n & 1) != 0;
   Moving all;
   if (!full || result.journal != Journal::required) all = carry_out(before, n, result);
@@ -83,10 +104,10 @@ Moves::Moving Moves::feed(const Move& before, int n, EventKey key) {
       --failed.to.budget(Budget::journal);
     }
     if (texts_) failed.text += "; the journal could not be written";
-    for (Move& move : carry_out(failed, n, room_.step(n, node.incarnation, node.memory, here(before.to, n), key, true))) {
+    for (Move& move : carry_out(failed, n, room_.step(n, node.incarnation, node.memory, view(before.to, n), key, true))) {
       // An offer that can't be journalled is a real stop.
       const State& real = memory(move.to, n);
-      if ((real.phase == Phase::stopping || (real.stop != 0 && real.stop_is_real)) && move.to.life == Life::healthy) move.to.life = Life::excused;
+      if ((real.phase == Phase::stopping || (real.stop != 0 && real.stop_is_real))) move.to.excuse();
       all.push_back(std::move(move));
     }
   }
@@ -114,7 +135,7 @@ Moves::Moving Moves::carry_out(const Move& before, int n, const StepResult& resu
   const State& was = room_.state(node.memory);
   const bool really_stops = was.phase != Phase::stopping && room_.state(result.next).phase == Phase::stopping &&
                             was.stop != 0 && was.stop_is_real;
-  if (really_stops && moving[0].to.life == Life::healthy) moving[0].to.life = Life::excused;
+  if (really_stops) moving[0].to.excuse();
   node.memory = result.next;
   const bool full = (before.to.full >> n & 1) != 0;
   switch (full ? Journal::unchanged : result.journal) {
@@ -181,13 +202,14 @@ void Moves::act(Moving& moving, int n, const Act& a) {
         break;
       case Act::What::start_job:
         node.waiter = static_cast<std::uint8_t>(a.argument);
+        node.pending = static_cast<std::uint16_t>(node.pending & ~order_switch);  // meant for an earlier one, see moves.h
         if (move.to.job.stage == JobStage::none && node.instance == Instance::running) {
           move.to.job = {JobStage::ordered, static_cast<std::uint8_t>(n), a.node};
         }
         break;
       case Act::What::watch_job: node.waiter = static_cast<std::uint8_t>(a.argument); break;
       case Act::What::start_succeeds:
-        if (node.instance != Instance::running) move.broken = "I4: a start succeeded though it does not run here";
+        if (!executing(node.instance)) move.broken = "I4: a start succeeded though it does not run here";
         break;
       case Act::What::stop_succeeds: {
         if (node.instance != Instance::running && node.instance != Instance::stopped) break;
@@ -200,6 +222,11 @@ void Moves::act(Moving& moving, int n, const Act& a) {
         }
         break;
       }
+      case Act::What::abort_job:
+        if (config_.post_copy) due(abort_job);
+        break;
+      case Act::What::order_switch: due(order_switch); break;
+      case Act::What::let_run: due(let_run); break;
       case Act::What::two_ran: move.broken = "I1: a daemon found two instances"; break;
     }
   }
@@ -212,12 +239,11 @@ void Moves::orders(int n) {
     Move move = begin(false, what, n, kind == Kind::push ? argument : -1);
     --move.to.budget(budget);
     if (kind == Kind::stop_real && (s.phase != Phase::gone || world_.node[n].instance == Instance::running) &&
-        s.phase != Phase::claim && s.phase != Phase::withdrawn && s.phase != Phase::given &&
-        move.to.life == Life::healthy) {
-      move.to.life = Life::excused;
+        s.phase != Phase::claim && s.phase != Phase::withdrawn && s.phase != Phase::given) {
+      move.to.excuse();
     }
     // Nobody can see whether it is healthy: a real stop, too.
-    if (kind == Kind::stop_offer && world_.is(n, silent) && move.to.life == Life::healthy) move.to.life = Life::excused;
+    if (kind == Kind::stop_offer && world_.is(n, silent)) move.to.excuse();
     add(feed(move, n, {kind, static_cast<std::uint16_t>(argument)}));
   };
   if (s.start == 0 && (world_.node[n].pending & retry_start) == 0) order(Budget::start, "start", Kind::start);
@@ -233,19 +259,20 @@ void Moves::orders(int n) {
   }
   if (s.phase == Phase::offered) {
     Move late = begin(true, "deadline", n);
-    if (late.to.life == Life::healthy) late.to.life = Life::excused;
+    late.to.excuse();
     add(feed(late, n, {Kind::deadline}));
   }
   if (s.start != 0 && !config_.narrow) add(feed(begin(true, "the start's time is up", n), n, {Kind::start_ended}));
   if (s.push != 0) add(feed(begin(true, "the push's time is up", n), n, {Kind::push_ended}));
   if (s.phase == Phase::withdrawn && s.stop != 0) {
     Move late = begin(true, "the stop's time is short", n);
-    if (late.to.life == Life::healthy) late.to.life = Life::excused;
+    late.to.excuse();
     add(feed(late, n, {Kind::time_short}));
   }
+  if (s.phase == Phase::given && s.post_copy && s.stop != 0) add(feed(begin(true, "the stop's time is short", n), n, {Kind::time_short}));
   const bool waits = (s.phase == Phase::held && world_.node[n].instance == Instance::none) || s.phase == Phase::claim || s.phase == Phase::withdrawn || s.phase == Phase::given ||
                      !s.inviting.empty() || world_.node[n].instance == Instance::stopped ||
-                     world_.node[n].instance == Instance::copy;
+                     world_.node[n].instance == Instance::copy || world_.node[n].instance == Instance::remains;
   if (waits) add(feed(begin(true, "resend", n), n, {Kind::resend}));
 }
 
@@ -257,9 +284,9 @@ void Moves::work(int n) {
     return move;
   };
   if (!world_.is(n, silent)) {
-    for (const Pending what : {boot, resume, drop, shut_down}) {
+    for (const Pending what : {boot, resume, drop, shut_down, abort_job, order_switch, let_run}) {
       if ((node.pending & what) == 0) continue;
-      Move move = begin(true, what == boot ? "boots" : what == resume ? "resumes" : what == drop ? "drops the copy" : "ends it", n);
+      Move move = begin(true, text_of(what), n);
       carry_pending(move, n, what);
       add(std::move(move));
       if ((what == boot || what == shut_down) && world_.budget(Budget::trouble) > 0) {
@@ -269,7 +296,8 @@ void Moves::work(int n) {
       }
     }
     const bool job_over = world_.job.stage == JobStage::none || world_.job.from != n;
-    if (node.waiter != 0 && job_over && node.instance != Instance::incoming && node.instance != Instance::copy) {
+    const bool ended = node.instance == Instance::none || node.instance == Instance::running || node.instance == Instance::stopped;
+    if (node.waiter != 0 && job_over && ended) {
       Kind kind = Kind::job_vanished;
       if (node.instance == Instance::running) kind = Kind::job_runs_here;
       if (node.instance == Instance::stopped) kind = Kind::job_paused_here;
@@ -286,7 +314,7 @@ void Moves::work(int n) {
   if ((node.pending & judge_stop) != 0) {
     if (!world_.is(n, silent)) add(feed(taken(true, "the stop is judged: an offer", judge_stop), n, {Kind::stop_offer}));
     Move real = taken(true, "the stop is judged: a real one", judge_stop);
-    if (real.to.life == Life::healthy) real.to.life = Life::excused;
+    real.to.excuse();
     add(feed(real, n, {Kind::stop_real}));
   }
   if ((node.pending & retry_start) != 0) {
@@ -353,6 +381,7 @@ std::vector<Move> Moves::from(const World& world, bool texts) {
   messages();
   links();
   job();
+  if (config_.post_copy) post_copy();
   cuts();
   return std::move(moves_);
 }

@@ -8,7 +8,8 @@
 // of a node that was fenced or said farewell is closed before the proof counts, so that nothing older comes
 // after it; a farewell is dropped when a newer incarnation of its sender was heard; a fencing proves nothing about a
 // node that was known to hold the domain, or to answer a job of ours, after it; a resume or destroy does not
-// hit what comes after what it was ordered for; `here` is the truth or unknown.
+// hit what comes after what it was ordered for; a job that is begun while an abort or a switch that was ordered for an earlier
+// one is still under way can't go over to post-copy; `here` is the truth or unknown.
 #pragma once
 
 #include <string>
@@ -44,7 +45,7 @@ class Moves {
  private:
   using Moving = std::vector<Move>;
 
-  handoff::Here here(const World& world, int n) const;
+  handoff::Context view(const World& world, int n) const;
   const handoff::State& memory(const World& w, int n) const { return room_.state(w.node[n].memory); }
 
   // feeding a daemon (moves.cc)
@@ -77,6 +78,8 @@ class Moves {
   static void excuse_loss(World& world, int n);
   void excuse_copies(World& world, int source) const;
   static void end_instance(World& world, int n);
+  void break_post_copy(Move& move) const;
+  void post_copy();
   void carry_pending(Move& move, int n, Pending what) const;
   Moving kill(const Move& before, int n) const;
   void crash(Move& move, int n) const;

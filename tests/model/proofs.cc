@@ -38,7 +38,7 @@ void Moves::proofs(int n) {
     const bool fenced = (world_.node[n].proofs >> m & 1) != 0;
     if (!fenced && !farewell_counts(n, m)) continue;
     const EventKey key{fenced ? Kind::proven_fenced : Kind::proven_farewell, static_cast<std::uint16_t>(m)};
-    const StepResult& result = room_.step(n, world_.node[n].incarnation, world_.node[n].memory, here(world_, n), key, false);
+    const StepResult& result = room_.step(n, world_.node[n].incarnation, world_.node[n].memory, view(world_, n), key, false);
     if (result.next != world_.node[n].memory) add(feed(begin(true, "hears of the proof for", n, m), n, key));
   }
 }

@@ -32,7 +32,7 @@ std::string key_of(const State& s) {
   std::string out;
   put(out, static_cast<std::uint64_t>(s.phase) | std::uint64_t{s.from_held} << 4 | std::uint64_t{s.invited} << 5 |
                std::uint64_t{s.was_offered} << 6 | std::uint64_t{s.stop_is_real} << 7 | std::uint64_t{s.aborting} << 8 |
-               std::uint64_t{s.dropping} << 14 | static_cast<std::uint64_t>(s.due) << 9 | s.start << 11 | s.stop << 12 | s.push << 13);
+               std::uint64_t{s.dropping} << 14 | std::uint64_t{s.post_copy} << 15 | static_cast<std::uint64_t>(s.due) << 9 | s.start << 11 | s.stop << 12 | s.push << 13);
   put(out, s.epoch);
   put(out, s.own);
   put(out, s.peer);
@@ -44,6 +44,7 @@ std::string key_of(const State& s) {
   put(out, s.given_by);
   put(out, s.given_attempt);
   put(out, s.given_epoch);
+  put(out, std::uint64_t{s.given_post_copy} | std::uint64_t{s.acknowledged} << 1 | std::uint64_t{s.useless} << 2);
   put(out, s.open);
   for (const auto& [node, attempt] : s.last) {
     put(out, node);
@@ -95,6 +96,7 @@ std::uint32_t Room::journalled(State s) {
   s.given_by.clear();
   s.given_attempt = fresh.given_attempt;
   s.given_epoch = fresh.given_epoch;
+  s.given_post_copy = s.acknowledged = s.useless = false;
   return number(std::move(s));
 }
 
@@ -141,6 +143,8 @@ handoff::Event Room::event(std::uint32_t state, EventKey key) const {
     case Kind::recovered:
     case Kind::recovered_late: return ev::Recovered{};
     case Kind::resend: return ev::Resend{};
+    case Kind::switch_wanted: return ev::SwitchWanted{attempt};
+    case Kind::switch_refused: return ev::SwitchRefused{attempt, ""};
     case Kind::message:
     case Kind::message_not_claimable: break;
   }
@@ -149,10 +153,10 @@ handoff::Event Room::event(std::uint32_t state, EventKey key) const {
   switch (m.say) {
     case Say::claim: return ev::Claim{from, m.attempt, key.kind == Kind::message, "another cluster manager holds it", m.epoch};
     case Say::withdraw: return ev::Withdraw{from, m.attempt};
-    case Say::given: return ev::Given{from, m.attempt, m.epoch};
+    case Say::given: return ev::Given{from, m.attempt, m.epoch, m.incarnation != 0};
     case Say::released: return ev::Released{from, m.attempt, ""};
     case Say::gone: return ev::Gone{from, m.attempt, m.epoch, "of " + from, m.noted};
-    case Say::acknowledged: return ev::Acknowledged{from, m.attempt};
+    case Say::acknowledged: return ev::Acknowledged{from, m.attempt, m.incarnation != 0};
     case Say::wait: return ev::Wait{from, m.attempt, ""};
     case Say::invite: return ev::Invite{from};
     case Say::refusal: {  // of a push that is still on; 0 names none
@@ -179,14 +183,14 @@ void Room::carry(int node, const handoff::Action& action, StepResult& result) {
   };
   if (const auto* a = std::get_if<ac::SendClaim>(&action)) send({Say::claim, 0, to(a->to), 0, a->attempt, a->epoch, {}});
   if (const auto* a = std::get_if<ac::SendWithdraw>(&action)) send({Say::withdraw, 0, to(a->to), 0, a->attempt, {}, {}});
-  if (const auto* a = std::get_if<ac::SendGiven>(&action)) send({Say::given, 0, to(a->to), 0, a->attempt, a->epoch, {}});
+  if (const auto* a = std::get_if<ac::SendGiven>(&action)) send({Say::given, 0, to(a->to), a->post_copy, a->attempt, a->epoch, {}});
   if (const auto* a = std::get_if<ac::SendReleased>(&action)) send({Say::released, 0, to(a->to), 0, a->attempt, {}, {}});
   if (const auto* a = std::get_if<ac::SendGone>(&action)) {
     send({Say::gone, 0, to(a->to), 0, a->attempt, a->epoch, a->noted});
   }
   if (const auto* a = std::get_if<ac::SendWait>(&action)) send({Say::wait, 0, to(a->to), 0, a->attempt, {}, {}});
   if (const auto* a = std::get_if<ac::SendAcknowledged>(&action)) {
-    send({Say::acknowledged, 0, to(a->to), 0, a->attempt, {}, {}});
+    send({Say::acknowledged, 0, to(a->to), a->fetching, a->attempt, {}, {}});
   }
   if (const auto* a = std::get_if<ac::SendInvite>(&action)) send({Say::invite, 0, to(a->to), 0, {}, {}, {}});
   if (const auto* a = std::get_if<ac::SendRefusal>(&action)) send({Say::refusal, 0, to(a->to), 0, {}, {}, {}});
@@ -199,6 +203,9 @@ void Room::carry(int node, const handoff::Action& action, StepResult& result) {
   if (const auto* a = std::get_if<ac::StartJob>(&action)) act(What::start_job, pack(a->attempt), to(a->to));
   if (const auto* a = std::get_if<ac::WatchJob>(&action)) act(What::watch_job, pack(a->attempt));
   if (std::get_if<ac::Resume>(&action)) act(What::resume);
+  if (std::get_if<ac::AbortJob>(&action)) act(What::abort_job);
+  if (std::get_if<ac::StartPostCopy>(&action)) act(What::order_switch);
+  if (std::get_if<ac::LetRun>(&action)) act(What::let_run);
   if (std::get_if<ac::DropCopy>(&action)) act(What::drop_copy);
   if (std::get_if<ac::ShutDown>(&action)) act(What::shut_down);
   if (const auto* a = std::get_if<ac::RequestFencing>(&action)) act(What::request_fencing, 0, to(a->node));
@@ -212,7 +219,7 @@ void Room::carry(int node, const handoff::Action& action, StepResult& result) {
   result.texts.push_back(handoff::to_string(action));
 }
 
-StepResult Room::compute(int node, int incarnation, std::uint32_t state, handoff::Here here, EventKey key,
+StepResult Room::compute(int node, int incarnation, std::uint32_t state, handoff::Context context, EventKey key,
                          bool journal_fails) {
   handoff::Cluster cluster;
   cluster.self = name(node);
@@ -221,9 +228,7 @@ StepResult Room::compute(int node, int incarnation, std::uint32_t state, handoff
   for (int other = 0; other < nodes_; ++other) {
     if (other != node) cluster.others.insert(name(other));
   }
-  handoff::Context context;
   context.now.since_boot = key.kind == Kind::recovered_late ? offer_time * 2 : offer_time * 0;
-  context.here = here;
   const State before = states_[state];
   const handoff::Event what = event(state, key);
   handoff::Step step = journal_fails ? handoff::journal_failed(cluster, before, context, what, "the disk is full")
@@ -236,15 +241,15 @@ StepResult Room::compute(int node, int incarnation, std::uint32_t state, handoff
   return result;
 }
 
-const StepResult& Room::step(int node, int incarnation, std::uint32_t state, handoff::Here here, EventKey key,
+const StepResult& Room::step(int node, int incarnation, std::uint32_t state, handoff::Context view, EventKey key,
                              bool journal_fails) {
   const std::uint64_t number = std::uint64_t{state} << 40 | std::uint64_t{key.argument} << 24 |
-                               static_cast<std::uint64_t>(key.kind) << 16 | static_cast<std::uint64_t>(here) << 12 |
+                               static_cast<std::uint64_t>(key.kind) << 16 | std::uint64_t{view.fetching} << 15 | static_cast<std::uint64_t>(view.here) << 12 |
                                static_cast<std::uint64_t>(incarnation) << 8 | static_cast<std::uint64_t>(node) << 4 |
                                std::uint64_t{journal_fails};
   const auto found = steps_.find(number);
   if (found != steps_.end()) return found->second;
-  StepResult result = compute(node, incarnation, state, here, key, journal_fails);
+  StepResult result = compute(node, incarnation, state, view, key, journal_fails);
   return steps_.emplace(number, std::move(result)).first->second;
 }
 
@@ -252,6 +257,7 @@ std::string Room::text(const Message& m) const {
   static const char* const words[] = {"claim", "withdraw", "given", "released", "gone", "acknowledged", "wait",
                                       "invite", "refusal", "note", "farewell"};
   std::string out = std::string(words[static_cast<int>(m.say)]) + " " + name(m.from) + "->" + name(m.to);
+  if (m.say != Say::farewell && m.incarnation != 0) out += m.say == Say::given ? " (post-copy)" : " (still fetching)";
   if (!m.attempt.none()) out += " " + migrationd::to_string(m.attempt);
   if (m.epoch.value != 0) out += " e" + migrationd::to_string(m.epoch);
   return out;

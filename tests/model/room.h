@@ -30,7 +30,7 @@ struct Message {
   Say say;
   std::uint8_t from = 0;
   std::uint8_t to = 0;
-  std::uint8_t incarnation = 0;  ///< farewell: the sender's
+  std::uint8_t incarnation = 0;  ///< farewell: the sender's; given: 1 in post-copy; acknowledged: 1 still fetching
   Attempt attempt;
   Epoch epoch;
   handoff::Holder noted;
@@ -40,7 +40,7 @@ struct Message {
 enum class Kind : std::uint8_t {
   start, start_ended, stop_offer, stop_real, push, push_ended, message, message_not_claimable, proven_fenced,
   proven_farewell, unproven, job_runs_here, job_paused_here, job_migrated, job_vanished, here_changed, boot_done, resume_done,
-  boot_failed, destroy_failed, deadline, take_back, time_short, recovered, recovered_late, resend
+  boot_failed, destroy_failed, deadline, take_back, time_short, recovered, recovered_late, resend, switch_wanted, switch_refused
 };
 struct EventKey {
   Kind kind;
@@ -52,7 +52,7 @@ struct EventKey {
 struct Act {
   enum class What : std::uint8_t {
     send, boot, start_job, watch_job, resume, drop_copy, shut_down, request_fencing, start_succeeds, stop_succeeds,
-    judge_stop, retry_start, two_ran
+    judge_stop, retry_start, two_ran, abort_job, order_switch, let_run
   };
   What what;
   std::uint16_t argument = 0;
@@ -80,7 +80,7 @@ class Room {
   std::uint16_t number(const Message& message);
 
   /// One step of `node`. `journal_fails`: what happens instead when its record can't be written.
-  const StepResult& step(int node, int incarnation, std::uint32_t state, handoff::Here here, EventKey key,
+  const StepResult& step(int node, int incarnation, std::uint32_t state, handoff::Context view, EventKey key,
                          bool journal_fails);
   handoff::Event event(std::uint32_t state, EventKey key) const;
   std::string text(const Message& message) const;
@@ -91,7 +91,7 @@ class Room {
   static Attempt unpack(std::uint8_t packed) { return {packed / 32u, packed % 32u}; }
 
  private:
-  StepResult compute(int node, int incarnation, std::uint32_t state, handoff::Here here, EventKey key,
+  StepResult compute(int node, int incarnation, std::uint32_t state, handoff::Context view, EventKey key,
                      bool journal_fails);
   void carry(int node, const handoff::Action& action, StepResult& result);
 

@@ -11,7 +11,7 @@ const char* Moves::broken(const World& w) const {
   int running = 0;
   bool there = false;
   for (const Node& node : w.node) {
-    if (node.instance == Instance::running) ++running;
+    if (executing(node.instance)) ++running;
     if (alive(node.instance)) there = true;
   }
   if (running > 1) return "I1: two instances execute";
@@ -48,7 +48,7 @@ bool Moves::settled_absent(const World& w) const {
 }
 
 std::string Moves::text(const World& w) const {
-  static const char* const instances[] = {"-", "RUNNING", "stopped", "incoming", "copy"};
+  static const char* const instances[] = {"-", "RUNNING", "stopped", "incoming", "copy", "half a copy", "remains", "STARVING"};
   std::string out;
   for (int n = 0; n < config_.nodes; ++n) {
     const Node& node = w.node[n];

@@ -21,10 +21,14 @@ enum class Instance : std::uint8_t {
   stopped,   ///< the source's, not executing: during the switchover, or left so by a failed job
   incoming,  ///< a copy that is still arriving
   copy,      ///< a complete copy that never executed here
+  half,      ///< a copy in post-copy that does not execute
+  remains,   ///< the source's half in post-copy
+  starving,  ///< executes, and some of its memory is lost
 };
 
 /// Whether there is an image of the guest that executes or could.
 inline bool alive(Instance i) { return i == Instance::running || i == Instance::stopped || i == Instance::copy; }
+inline bool executing(Instance i) { return i == Instance::running || i == Instance::starving; }
 
 /// What a node's engine or hypervisor has still to do; bits.
 enum Pending : std::uint16_t {
@@ -39,6 +43,9 @@ enum Pending : std::uint16_t {
   retry_start = 256,
   fence_self = 512,
   resumed = 1024,     ///< the daemon is to be told: the resume is done
+  abort_job = 2048,   ///< only where post-copy is possible: else a job may fail at any time in any case
+  order_switch = 4096,
+  let_run = 8192,
 };
 
 enum NodeFlag : std::uint8_t {
@@ -61,7 +68,8 @@ struct Node {
   std::uint8_t waiter = 0;   ///< the packed attempt whose job's end the daemon waits for; 0: none
 };
 
-enum class JobStage : std::uint8_t { none, ordered, copying, switched };
+/// In `post_copy` the destination is asked whether the copy may execute; then it does (`post_copy_runs`) or is only filled (`post_copy_paused`).
+enum class JobStage : std::uint8_t { none, ordered, copying, switching, switched, post_copy, post_copy_runs, post_copy_paused };
 
 struct Job {
   JobStage stage = JobStage::none;
@@ -73,6 +81,7 @@ struct Job {
 enum class Life : std::uint8_t {
   none,
   healthy,
+  risked,   ///< in post-copy: either node may take it along
   excused,  ///< it may be gone now: a real stop, a deadline, a crash of what had it
 };
 
@@ -92,6 +101,10 @@ struct World {
   std::uint8_t full = 0;                      ///< bit n: the state disk of n takes no record, until its daemon's next start
 
   World() { std::memset(static_cast<void*>(this), 0, sizeof *this); for (Node& n : node) n = Node{}; }
+  bool in_post_copy() const { return job.stage >= JobStage::post_copy; }
+  void excuse() {
+    if (life != Life::none) life = Life::excused;
+  }
   bool operator==(const World& other) const { return std::memcmp(this, &other, sizeof *this) == 0; }
   bool is(int n, NodeFlag flag) const { return (node[n].flags & flag) != 0; }
   bool cut(int a, int b) const { return (cuts >> (a + b - 1) & 1) != 0; }
@@ -126,10 +139,15 @@ struct Config {
   /// For runs of three nodes, whose other moves the runs of two cover: all `wait` messages are lost (they commit
   /// nobody, and there are many), no start's time is ever up, and a job fails only with its copy left behind.
   bool narrow = false;
+  bool post_copy = false;  ///< the domain consents to it
   std::uint8_t full = 0;  ///< World::full at the beginning
   std::uint8_t left[budgets] = {};
   Config& full_disk(int n) {
     full = static_cast<std::uint8_t>(full | 1u << n);
+    return *this;
+  }
+  Config& consents() {
+    post_copy = true;
     return *this;
   }
   Config& narrowed() {

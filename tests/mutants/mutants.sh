@@ -83,6 +83,24 @@ all_mutants() {
   $1 reinstalled-node-believed migrationd/handoff/claimer.cc \
     's/s_.noted.installation != answer.installation/false/' \
     'unit handoff rules: a reinstalled node*'
+  $1 abort-in-post-copy migrationd/handoff/switch.cc \
+    's/if (!s_.aborting && !s_.post_copy) act(/if (!s_.aborting) act(/' \
+    'unit handoff post-copy: with the switch ordered nothing aborts the job*' 'explore two-post-copy-push I1'
+  $1 switch-before-the-disk migrationd/handoff/switch.cc \
+    '/on(const event::SwitchWanted/,/^}/s/must_be_on_disk();/best_effort();/' \
+    'unit handoff post-copy: the switch is on disk before it is ordered*'
+  $1 switch-of-an-aborted-job migrationd/handoff/switch.cc \
+    's/if (s_.aborting) return;.*//' \
+    'unit handoff post-copy: a job that was told to end does not switch'
+  $1 remains-taken-for-paused migrationd/handoff/holder.cc \
+    's/if (s_.post_copy && e.end == JobEnd::paused_here && !here(Here::paused)) {.*/if (false) {/' \
+    'unit handoff post-copy: with the switch ordered? a domain that is said to be paused*'
+  $1 let-run-before-the-disk migrationd/handoff/claimer.cc \
+    '/in post-copy it is let run/{n;s/must_be_on_disk();//}' \
+    'unit handoff post-copy: a copy that is given so is let run*'
+  $1 needed-remains-dropped migrationd/handoff/switch.cc \
+    's/here(Here::unknown) || (!nothing_here() && context_.fetching)/false/' \
+    'unit handoff post-copy: it is acknowledged when it executes*' 'explore two-post-copy-crash I3'
   $1 offer-when-unsure migrationd/intent/intent.cc \
     's/^\(Decision unsure(const std::string& why) {\) return real_stop(\(.*\)); }$/\1 return {Intent::offer, {}, \2}; }/' \
     'unit intent: a destination that is not ready*'
@@ -121,6 +139,12 @@ all_mutants() {
   $1 copy-resumes-by-itself migrationd/io/libvirt-migration.cc \
     's/ | VIR_MIGRATE_PAUSED//' \
     'unit libvirt-job: the copy is ordered to arrive paused*'
+  $1 copy-runs-in-doubt migrationd/io/arrival-guard.cc \
+    's/if (!gate.wait(PostCopyGate::Word::run, for_the_disk, stop_)) call.flags |= VIR_MIGRATE_PAUSED;//' \
+    'unit arrival guard: where post-copy is possible*'
+  $1 given-not-waited-for migrationd/io/departure-guard.cc \
+    's/ && gate_->wait(Word::run, for_the_word, stop_)//' \
+    'unit departure guard: libvirt?s finish asks for a running copy*'
   $1 copy-without-its-mark migrationd/io/libvirt-migration.cc \
     's/return with_copy_mark(xml.get(), !paused_by_somebody);/return std::string(xml.get());/' \
     'unit libvirt-job: the copy is ordered to arrive paused*'

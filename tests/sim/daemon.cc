@@ -85,6 +85,12 @@ void Daemon::watch_job(const DomainUuid& uuid, const engine::MigrateOrder& order
 void Daemon::abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) {
   node.libvirt.abort(self(), uuid, std::move(done));
 }
+void Daemon::start_post_copy(const DomainUuid& uuid, Attempt attempt, engine::Callback<Outcome> done) {
+  node.libvirt.start_post_copy(self(), uuid, attempt, std::move(done));
+}
+void Daemon::let_run(const DomainUuid& uuid, const NodeName& from, Attempt attempt) {
+  if (Node* source = sim.node(from)) source->libvirt.let_copy_run(uuid, attempt);
+}
 std::optional<std::uint64_t> Daemon::free_memory_kib() const {
   if (sim.settings.memory_kib == 0) return std::nullopt;
   return node.libvirt.free_memory_kib();
@@ -238,7 +244,7 @@ void Daemon::parameters_of(const std::string&, engine::Callback<Result<std::map<
 
 void Daemon::write(const engine::Record& record, engine::Callback<Outcome> done) {
   Disk& disk = node.disk;
-  const std::string what = node.name + " " + handoff::to_string(record.state.phase);
+  const std::string what = node.name + " " + handoff::to_string(record.state.phase) + (record.state.post_copy ? " post-copy" : "");
   const std::uint64_t number = ++disk.last_write;
   const Time ends = std::max(sim.now(), disk.busy_until) + sim.settings.journal;
   disk.busy_until = ends;

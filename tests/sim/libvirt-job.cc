@@ -39,6 +39,8 @@ void Libvirt::migrate(DaemonRef from, const DomainUuid& uuid, const engine::Migr
     job->source = &node_;
     job->destination = destination;
     job->image = instances[uuid].image;
+    job->attempt = order.attempt;
+    job->may_switch = order.post_copy;
     job->watchers.emplace_back(from, done);
     jobs_[uuid] = job;
     sim_.step("job prepare");
@@ -50,6 +52,7 @@ void Libvirt::migrate(DaemonRef from, const DomainUuid& uuid, const engine::Migr
       sim_.queue.after(2 * sim_.settings.latency, [this, job] { copying(job); });
     }
     limit_job(from, job, order.limit.count());
+    if (job->may_switch) want_switch(from, job);
   }, refuse, true);
 }
 
@@ -129,6 +132,7 @@ void Libvirt::resume_source(const Job& job) {
 
 void Libvirt::fail(std::shared_ptr<Job> job, const std::string& why) {
   if (job->stage == Job::Stage::over || job->orphan) return;
+  if (job->stage == Job::Stage::post_copy) return break_post_copy(job, why);
   drop_incomplete(job, path_ok(*job) ? sim_.settings.latency : sim_.settings.keepalive);
   const bool stopped = !executes(job->uuid);
   if (!stopped) return over(job, JobEnd::runs_here, why);
@@ -189,6 +193,10 @@ void Libvirt::watch(DaemonRef from, const DomainUuid& uuid, Time limit, engine::
     }
     JobEnd end = JobEnd::vanished;
     if (const auto found = instances.find(uuid); found != instances.end()) {
+      if (found->second.run == Instance::Run::remains) {
+        sim_.queue.after(1000, [this, from, uuid, limit, done] { watch(from, uuid, limit, done); });
+        return;
+      }
       end = found->second.run == Instance::Run::running ? JobEnd::runs_here : JobEnd::paused_here;
     } else if (ended_migrated_.contains(uuid)) {
       end = JobEnd::migrated;

@@ -45,8 +45,10 @@ engine::DomainView Libvirt::view(const DomainUuid& uuid) const {
     case Instance::Run::running: view.here = Here::running; break;
     case Instance::Run::paused: view.here = Here::paused; break;
     case Instance::Run::incoming: view.here = Here::incoming; break;
+    case Instance::Run::remains: view.here = Here::remains; break;
   }
-  if (!one.healthy) view.detail = "paused (I/O error)";
+  view.fetching = one.fetching;
+  if (!one.healthy) view.detail = one.fetching ? "running (post-copy failed: memory is missing)" : "paused (I/O error)";
   return view;
 }
 
@@ -131,6 +133,7 @@ void Libvirt::resume(DaemonRef from, const DomainUuid& uuid, engine::Callback<Ou
     Instance& one = found->second;
     if (one.run == Instance::Run::running) return Done{};
     if (one.run == Instance::Run::incoming) return Error{"it is still arriving"};
+    if (one.run == Instance::Run::remains) return Error{"it is in post-copy"};
     one.run = Instance::Run::running;
     if (one.stale) sim_.violated(one.name + " was resumed on " + node_.name + " from a stale copy");
     sim_.executed(node_, uuid, one);
@@ -198,7 +201,12 @@ void Libvirt::end(const DomainUuid& uuid, Cause cause) {
   if (cause == Cause::guest) {
     sim_.queue.after(5001, [this, uuid] { changed(uuid); });
   }
+  for (const auto& [name, other] : sim_.nodes()) {  // it was the destination of one in post-copy
+    const auto job = other->libvirt.job_of(uuid);
+    if (job && job->stage == Job::Stage::post_copy && job->destination == &node_) other->libvirt.break_post_copy(job, "the copy died");
+  }
   if (const auto job = job_of(uuid); job && cause != Cause::migrated) {
+    if (job->stage == Job::Stage::post_copy) return break_post_copy(job, "the emulator died");
     drop_incomplete(job, sim_.settings.latency);
     over(job, handoff::JobEnd::vanished, "the emulator died");
   }
@@ -210,6 +218,8 @@ void Libvirt::sicken(const DomainUuid& uuid) {
 }
 
 void Libvirt::power_off() {
+  for (const auto& [uuid, job] : std::map(jobs_))
+    if (job->stage == Job::Stage::post_copy) break_post_copy(job, "the source lost power");
   for (auto& [uuid, job] : jobs_) {
     if (job->stage != Job::Stage::over) {
       drop_incomplete(job, sim_.settings.keepalive);

@@ -30,12 +30,13 @@ using DaemonRef = std::weak_ptr<Daemon>;
 
 /// One emulator process.
 struct Instance {
-  enum class Run { running, paused, incoming };
+  enum class Run { running, paused, incoming, remains };
   std::string name;
   Run run = Run::running;
   int image = 0;           ///< which boot of the guest this memory comes from
   bool stale = false;      ///< a copy whose original executed on after it was made: must never execute
   bool healthy = true;
+  bool fetching = false;   ///< its memory still comes from where it was
   bool deaf = false;       ///< the guest ignores a shutdown request
   std::uint64_t memory_kib = 0;
   std::uint64_t serial = 0;
@@ -43,13 +44,16 @@ struct Instance {
 };
 
 struct Job {
-  enum class Stage { prepare, copying, switchover, arrived, over };
+  enum class Stage { prepare, copying, switchover, arrived, post_copy, over };
   DomainUuid uuid;
   Node* source = nullptr;
   Node* destination = nullptr;
   int image = 0;
   Stage stage = Stage::prepare;
   bool orphan = false;     ///< the source's libvirtd died in the middle
+  Attempt attempt;
+  bool may_switch = false;  ///< to post-copy; then the daemons carry it, and it ends with them
+  bool let_run = false;
   bool broken = false;     ///< given up after libvirt's keepalive, unless the way heals before
   std::uint64_t copy = 0;  ///< serial of the destination's instance
   std::vector<std::pair<DaemonRef, engine::Callback<engine::MigrationEnd>>> watchers;
@@ -79,6 +83,9 @@ class Libvirt {
                engine::Callback<engine::MigrationEnd> done);
   void watch(DaemonRef from, const DomainUuid& uuid, Time limit, engine::Callback<engine::MigrationEnd> done);
   void abort(DaemonRef from, const DomainUuid& uuid, engine::Callback<Outcome> done);
+  void start_post_copy(DaemonRef from, const DomainUuid& uuid, Attempt attempt, engine::Callback<Outcome> done);
+  /// The destination's daemon says so, of a job of which this node is the source.
+  void let_copy_run(const DomainUuid& uuid, Attempt attempt);
   /// A call with no effect, such as a check.
   void ask(DaemonRef from, engine::Callback<Outcome> done);
   void list(DaemonRef from);
@@ -95,6 +102,7 @@ class Libvirt {
   void thaw();
   /// The way to another node changed: running jobs may break.
   void path_changed();
+  void carrier_died(const Node& where);
 
  private:
   using Effect = std::function<void()>;
@@ -119,6 +127,11 @@ class Libvirt {
   void drop_incomplete(const std::shared_ptr<Job>& job, Time after);
   void over(const std::shared_ptr<Job>& job, handoff::JobEnd end, const std::string& why);
   void resume_source(const Job& job);
+  void want_switch(DaemonRef keeper, std::shared_ptr<Job> job);
+  void switch_over(std::shared_ptr<Job> job);
+  void finish_in_post_copy(std::shared_ptr<Job> job, Time until);
+  void fetched(std::shared_ptr<Job> job);
+  void break_post_copy(std::shared_ptr<Job> job, const std::string& why);
 
   Simulation& sim_;
   Node& node_;

@@ -28,6 +28,7 @@ handoff::State journalled(const handoff::State& state, bool same_boot) {
   on_disk.was_offered = state.was_offered;
   on_disk.offer_left = state.offer_left;
   on_disk.offer_ends = state.offer_ends;
+  on_disk.post_copy = state.post_copy;
   on_disk.noted = state.noted;
   if (!handoff::same_on_disk(on_disk, state)) {
     std::fputs("tests/sim/node.cc: journalled() misses a field that handoff::same_on_disk() compares\n", stderr);
@@ -104,6 +105,7 @@ void Node::kill_daemon(bool landed) {
   disk.under_way.clear();
   daemon.reset();
   sim_.daemon_died(*this);
+  for (const auto& [other, one] : sim_.nodes()) one->libvirt.carrier_died(*this);
   sim_.network.update();
 }
 

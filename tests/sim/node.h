@@ -44,6 +44,9 @@ struct Daemon : engine::Clock,
                engine::Callback<engine::MigrationEnd> done) override;
   void watch_job(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done) override;
   void abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
+  void start_post_copy(const DomainUuid& uuid, Attempt attempt, engine::Callback<Outcome> done) override;
+  void given_in_post_copy(const DomainUuid&) override {}
+  void let_run(const DomainUuid& uuid, const NodeName& from, Attempt attempt) override;
   std::optional<std::uint64_t> free_memory_kib() const override;
   std::uint64_t memory_need_kib(const std::string& xml) const override;
   void departure(const DomainUuid& uuid, const engine::MigrateOrder& way,

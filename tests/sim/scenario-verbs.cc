@@ -32,6 +32,7 @@ void Scenario::set(int line, const std::string& name, const std::string& value) 
       {"dead-man", {&settings.dead_man, {{"works", true}, {"fails", false}}}},
       {"config", {&settings.config_files, {{"files", true}, {"none", false}}}},
       {"unfenced", {&settings.unfenced_membership, {{"membership", true}, {"refuse", false}}}},
+      {"postcopy", {&settings.post_copy, {{"yes", true}, {"no", false}}}},
       {"lost-answer", {&settings.resume_on_lost_answer, {{"resumes", true}, {"pauses", false}}}}};
   if (const auto time = times.find(name); time != times.end()) {
     *time->second = time_of(line, value);

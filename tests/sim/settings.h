@@ -39,6 +39,7 @@ struct Settings {
   Time handoff_timeout = 120'000;
   bool unfenced_membership = false;
   bool config_files = false;  ///< the resources name a file of their definition, which a node may not have
+  bool post_copy = false;      ///< it is consented to
 };
 
 }  // namespace migrationd::sim

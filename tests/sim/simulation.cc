@@ -222,6 +222,14 @@ Result<engine::Policy> Simulation::policy_of(const std::map<std::string, std::st
       return order;
     };
   }
+  if (settings.post_copy) {
+    policy.way_to = [](const std::string&, const NodeName& to) {
+      engine::MigrateOrder order;
+      order.to = to;
+      order.carried = order.post_copy = true;
+      return order;
+    };
+  }
   return policy;
 }
 

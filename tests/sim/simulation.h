@@ -53,6 +53,7 @@ class Simulation {
   void add_node(const NodeName& name);
   void add_domain(const std::string& name, std::uint64_t memory_kib);
   Node* node(const NodeName& name) const;
+  const std::map<NodeName, std::unique_ptr<Node>>& nodes() const { return nodes_; }
   std::set<NodeName> node_names() const;
   const std::vector<std::string>& domain_names() const { return domains_; }
   DomainUuid uuid_of(const std::string& domain) const;
@@ -88,6 +89,13 @@ class Simulation {
   std::uint64_t next_serial() { return ++serial_; }
   int next_image(const DomainUuid& uuid);
   void executed(Node& node, const DomainUuid& uuid, const Instance& instance);
+  /// Its loss is what the consent to post-copy means.
+  void consented_loss(const DomainUuid& uuid, int image) {
+    excused_.insert({uuid, image});
+    consented_ = true;
+  }
+  /// Whether there was one.
+  bool consented() const { return consented_; }
   void instance_ended(Node& node, const DomainUuid& uuid, const Instance& was, Libvirt::Cause cause);
   /// The engine asks the guest to go, or ends its emulator.
   void note_stop(Node& node, const DomainUuid& uuid);
@@ -137,6 +145,7 @@ class Simulation {
   std::map<DomainUuid, int> images_;
   std::map<DomainUuid, int> losses_;
   std::set<std::pair<DomainUuid, int>> excused_;           ///< images that may be lost
+  bool consented_ = false;
   std::map<DomainUuid, std::pair<NodeName, int>> left_;    ///< where an image was last migrated away from
   std::set<std::pair<NodeName, DomainUuid>> real_stops_;  ///< a real stop was meant here
   std::vector<std::unique_ptr<Action>> actions_;

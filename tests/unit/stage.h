@@ -98,6 +98,9 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void watch_job(const DomainUuid&, const MigrateOrder&, Callback<MigrationEnd>) override {}
   void abort_job(const DomainUuid&, Callback<Outcome>) override {}
   void announce(const DomainUuid&) override { ++announced; }
+  void start_post_copy(const DomainUuid&, Attempt, Callback<Outcome>) override {}
+  void given_in_post_copy(const DomainUuid&) override {}
+  void let_run(const DomainUuid&, const NodeName&, Attempt) override {}
   std::optional<std::uint64_t> free_memory_kib() const override { return std::nullopt; }
   std::uint64_t memory_need_kib(const std::string&) const override { return 0; }
   void departure(const DomainUuid&, const MigrateOrder&, Callback<Result<Departure>> done) override {

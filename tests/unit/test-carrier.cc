@@ -5,16 +5,19 @@
 #include <fcntl.h>
 #include <libvirt/libvirt.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <set>
+#include <thread>
 
 #include "link-fixture.h"
 #include "migrationd/io/arrival-guard.h"
 #include "migrationd/io/carrier.h"
+#include "migrationd/io/departure-guard.h"
 #include "rpc-bytes.h"
 #include "scratch.h"
 
@@ -279,12 +282,81 @@ TEST_CASE("arrival guard: the finish is of the same domain, and leaves the copy 
     CHECK(prepared->domain_name() == "");
     REQUIRE(guard.from_local(rpc(prepare3_params, "", 5, 1), out).ok());
     CHECK(prepared->domain_name() == "vm1");
-    const auto may = guard.from_remote(rpc(finish3_params, migration_arguments({{"destination_name", name}}, flags)), out);
+    const auto may = guard.from_remote(rpc(finish3_params, migration_arguments({{"destination_name", name}}, flags) + word(0)), out);
     return may ? "" : may.error();
   };
   CHECK(finished("vm1", usual_flags) == "");
   CHECK(finished("vm2", usual_flags).find("it is for domain vm2, not for vm1") != std::string::npos);
   CHECK(finished("vm1", VIR_MIGRATE_LIVE).find("would not arrive paused") != std::string::npos);
+}
+
+TEST_CASE("arrival guard: where post-copy is possible the copy runs on the hand-off's word alone, and comes paused without it") {
+  Scratch scratch;
+  io::CarriedPlace place(scratch.path() + "/run");
+  REQUIRE(place.prepare().ok());
+  const std::uint32_t flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_POSTCOPY;
+  const auto finish = [](std::uint32_t its, std::uint32_t cancelled) {
+    return rpc(finish3_params, migration_arguments({{"destination_name", "vm1"}}, its) + word(cancelled), 6);
+  };
+  const auto passes = [&](bool word, const std::string& message) {
+    place.remove(migration);
+    REQUIRE(place.make(migration, 0700).ok());
+    auto prepared = std::make_shared<io::Prepared>();
+    io::ArrivalGuard guard({uuid, migration, place, own_capabilities()}, prepared);
+    const io::Fd told_to_end(::eventfd(1, EFD_CLOEXEC));  // nothing is waited for
+    guard.stopped_by(told_to_end.get());
+    std::string out;
+    REQUIRE(guard.from_remote(rpc(prepare3_params, migration_arguments({{"destination_xml", definition}, {"migrate_uri", "unix://" + place.directory(migration) + "/memory.sock"}}, flags), 5), out).ok());
+    REQUIRE(guard.from_local(rpc(prepare3_params, "", 5, 1), out).ok());
+    if (word) prepared->gate().say(io::PostCopyGate::Word::run);
+    out.clear();
+    REQUIRE(guard.from_remote(message, out).ok());
+    return out;
+  };
+  CHECK(passes(true, finish(flags, 0)) == finish(flags, 0));
+  CHECK(passes(false, finish(flags, 0)) == finish(flags | VIR_MIGRATE_PAUSED, 0));
+  CHECK(passes(true, finish(flags | VIR_MIGRATE_PAUSED, 0)) == finish(flags | VIR_MIGRATE_PAUSED, 0));
+  CHECK(passes(false, finish(flags, 1)) == finish(flags, 1));
+}
+
+TEST_CASE("departure guard: libvirt's finish asks for a running copy only when the domain was given in post-copy") {
+  using Word = io::PostCopyGate::Word;
+  const std::uint32_t flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_POSTCOPY;
+  const auto finish = [](std::uint32_t its) { return rpc(finish3_params, migration_arguments({{"destination_name", "vm1"}}, its) + word(0), 6); };
+  const auto passes = [&](std::vector<Word> words) {
+    auto gate = std::make_shared<io::PostCopyGate>();
+    io::DepartureGuard guard(gate);
+    const io::Fd told_to_end(::eventfd(1, EFD_CLOEXEC));
+    guard.stopped_by(told_to_end.get());
+    std::string out;
+    const std::string prepare = rpc(prepare3_params, migration_arguments({}, flags), 5);
+    REQUIRE(guard.from_local(prepare, out).ok());
+    CHECK(out == prepare);
+    REQUIRE(guard.from_remote(rpc(prepare3_params, "", 5, 1), out).ok());
+    for (const Word one : words) gate->say(one);
+    out.clear();
+    REQUIRE(guard.from_local(finish(flags), out).ok());
+    return out;
+  };
+  CHECK(passes({}) == finish(flags | VIR_MIGRATE_PAUSED));
+  CHECK(passes({Word::ordered}) == finish(flags | VIR_MIGRATE_PAUSED));
+  CHECK(passes({Word::ordered, Word::switched}) == finish(flags | VIR_MIGRATE_PAUSED));
+  CHECK(passes({Word::ordered, Word::none}) == finish(flags | VIR_MIGRATE_PAUSED));
+  CHECK(passes({Word::ordered, Word::switched, Word::run}) == finish(flags));
+}
+
+TEST_CASE("post-copy gate: who waits hears the word from another thread, and no longer than its limit") {
+  using Word = io::PostCopyGate::Word;
+  io::PostCopyGate gate;
+  const io::Fd stop(::eventfd(0, EFD_CLOEXEC));
+  CHECK_FALSE(gate.wait(Word::run, Milliseconds{10}, stop.get()));
+  std::thread other([&] {
+    gate.say(Word::ordered);
+    gate.say(Word::run);
+  });
+  CHECK(gate.wait(Word::switched, Milliseconds{60'000}, stop.get()));
+  other.join();
+  CHECK(gate.said() == Word::run);
 }
 
 TEST_CASE("arrival guard: the directory is the emulator's until it listens, and root's before and after") {

@@ -197,7 +197,15 @@ TEST_CASE("registry: libvirt's states") {
   CHECK(seen(VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION, DomainJob::outgoing).here == Here::paused);
   CHECK(seen(VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION, DomainJob::outgoing).job);
   CHECK(seen(VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION).here == Here::paused);
-  // half a guest is neither
-  CHECK(seen(VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_POSTCOPY).here == Here::unknown);
+  // half a guest is neither; at the destination it is a copy that is not complete
+  for (const int reason : {VIR_DOMAIN_PAUSED_POSTCOPY, VIR_DOMAIN_PAUSED_POSTCOPY_FAILED}) {
+    CHECK(seen(VIR_DOMAIN_PAUSED, reason, DomainJob::outgoing).here == Here::remains);
+    CHECK(seen(VIR_DOMAIN_PAUSED, reason, DomainJob::none, true).here == Here::incoming);
+  }
+  CHECK(seen(VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_POSTCOPY).fetching);
+  CHECK(seen(VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_POSTCOPY).healthy);
+  CHECK(seen(VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_POSTCOPY_FAILED).fetching);
+  CHECK(!seen(VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_POSTCOPY_FAILED).healthy);
+  CHECK(!seen(VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_MIGRATED).fetching);
   CHECK(seen(VIR_DOMAIN_NOSTATE, 0).here == Here::unknown);
 }

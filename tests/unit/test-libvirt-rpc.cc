@@ -65,6 +65,24 @@ TEST_CASE("libvirt rpc: a whole peer-to-peer migration passes, cut at every byte
   CHECK(guarded.judged[1].texts.at("destination_name") == "vm1");
 }
 
+TEST_CASE("libvirt rpc: what the judge makes of the flags is what passes, and the rest is as it was") {
+  wire::LibvirtRpcGuard guard{[](wire::MigrationCall& call) -> Outcome {
+                                if (call.kind == wire::MigrationCall::Kind::finish) call.flags = call.cancelled ? 0x01020304 : 0x21;
+                                return Done{};
+                              },
+                              [] {}};
+  const auto finishes = [](std::uint32_t flags, std::uint32_t cancelled) {
+    return rpc(finish3_params, migration_arguments({{"destination_name", "vm1"}}, flags) + word(cancelled), 8);
+  };
+  std::string out, answer;
+  REQUIRE(guard.from_client(prepare, out).ok());
+  REQUIRE(guard.from_server(prepared, answer).ok());
+  CHECK(out == prepare);
+  out.clear();
+  for (const char one : finishes(0x20, 0) + finishes(0x20, 1)) REQUIRE(guard.from_client(std::string(1, one), out).ok());
+  CHECK(out == finishes(0x21, 0) + finishes(0x01020304, 1));
+}
+
 TEST_CASE("libvirt rpc: every other procedure, program and type is refused, and nothing of it passes") {
   for (std::uint32_t procedure = 0; procedure < 500; ++procedure) {
     if (procedure == 1 || procedure == 2 || procedure == 60 || procedure == 66 || procedure == 360 || procedure == 361 ||

@@ -20,13 +20,13 @@ const Attempt attempt{3, std::numeric_limits<std::uint64_t>::max()};
 
 std::vector<PeerMessage> one_of_each() {
   return {Hello{1, uuid_text, uuid_text, 7, "migrationd 0.1.0"},
-          Claim{domain, attempt, {9}, "vm1", {{"config", "/x"}}, 57000},
+          Claim{domain, attempt, {9}, "vm1", {{"config", "/x"}}, 57000, 3, true, true},
           Withdraw{domain, attempt},
-          Given{domain, attempt, {9}},
+          Given{domain, attempt, {9}, true},
           Released{domain, attempt, "the job failed: \"no route\"\n"},
           Gone{domain, attempt, {9}, "alpha", uuid_text, {8}},
           Wait{domain, attempt, ""},
-          Acknowledged{domain, attempt},
+          Acknowledged{domain, attempt, true},
           Invite{domain, "vm ä/1", "<domain>\n</domain>", "vm1", {{"config", "/x"}}},
           Refusal{domain, "no memory"},
           Note{domain, "vm1", {1}, "vm1", "<domain/>"},
@@ -111,7 +111,8 @@ TEST_CASE("peer-codec: a flipped bit never breaks the decoder") {
 TEST_CASE("peer-codec: each field is needed, and of its own type; one that an older daemon does not send may be missing") {
   using Json = nlohmann::json;
   const std::set<std::string> came_later{"ask_ready.only_asked", "ask_ready.host", "ask_ready.start_resources", "ready.incompatible", "note.resource", "note.definition", "farewell.at_work", "claim.resource",
-                                          "claim.full", "claim.parameters", "claim.places", "claim.time_left_ms", "defined.held", "defined.xml"};
+                                          "claim.full", "claim.parameters", "claim.places", "claim.post_copy", "claim.time_left_ms",
+                                          "given.post_copy", "acknowledged.fetching", "defined.held", "defined.xml"};
   for (const auto& message : one_of_each()) {
     const Json good = Json::parse(encode(message));
     for (const auto& [name, value] : good.items()) {

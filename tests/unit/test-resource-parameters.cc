@@ -150,7 +150,16 @@ TEST_CASE("resource: what isn't implemented yet is refused, unless it says nothi
     CHECK(mentions(refusal(with({{name, other}})), "not implemented yet, comes with " + std::string(row.comes_with)));
     CHECK(refusal(with({{name, ""}})) == "accepted");
   }
-  CHECK(refusal(with({{"postcopy", "0"}})) == "accepted");
+  CHECK(refusal(with({{"on_poweroff", "restart"}})) == "accepted");
+}
+
+TEST_CASE("resource: post-copy is consented to only where the daemons carry the migration, in one stream") {
+  CHECK(refusal(with({{"postcopy", "yes"}})) == "accepted");
+  CHECK(refusal(with({{"postcopy", "0"}, {"migration_transport", "tls"}})) == "accepted");
+  CHECK(refusal(with({{"postcopy", "yes"}, {"migration_transport", "migrationd"}})) == "accepted");
+  for (const auto& [name, value] : std::map<std::string, std::string>{{"migration_transport", "tls"}, {"migrateuri", "tcp://%n"}, {"hypervisor", "xen:///system"}})
+    CHECK(mentions(refusal(with({{"postcopy", "yes"}, {name, value}})), "postcopy=yes needs migration_transport=migrationd"));
+  CHECK(mentions(refusal(with({{"postcopy", "yes"}, {"migrate_options", "--parallel"}})), "exclude each other"));
 }
 
 TEST_CASE("resource: the carried transport beside a way of libvirt's own is refused, by the name of that") {
