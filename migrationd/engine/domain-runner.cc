@@ -18,13 +18,6 @@ namespace {
 
 /// What isn't answered is asked for again after this.
 constexpr Milliseconds resend_after = 500ms;
-/// The guest is waited for this long in a stop that nobody waits for.
-constexpr Milliseconds grace_without_order = 60s;
-/// Of a stop's time, what is kept for the destroy and its proof; it is tried for this long.
-constexpr Milliseconds destroy_time = 15s;
-constexpr Milliseconds destroy_again_after = 500ms;
-/// A guest that could not be asked to shut down is asked again after this.
-constexpr Milliseconds ask_again_after = 2s;
 /// Of a start's time, what is kept for the boot itself when a disk is to be made before.
 constexpr Milliseconds boot_time = 15s;
 /// The dead-man strikes this long after the deadline that the daemon itself keeps.
@@ -347,75 +340,6 @@ void DomainRunner::job_ended(Attempt attempt, MigrationEnd end) {
   if (!end.why.empty() && end.end != handoff::JobEnd::migrated) remark("the migration ended: " + end.why);
   if (end.end != handoff::JobEnd::runs_here && record_.state.phase == Phase::moving) host_.saw_at_work(record_.state.peer);
   feed(event::JobEnded{attempt, end.end, end.why});
-}
-
-void DomainRunner::shut_down(bool at_once) {
-  if (ending_ && !at_once) return;
-  ending_ = true;
-  if (at_once || policy_.force_stop) {
-    destroy();
-    return;
-  }
-  const Instant now = world_.clock.now();
-  Milliseconds grace = grace_without_order;
-  if (stop_by_ > now) grace = std::max<Milliseconds>(stop_by_ - now - destroy_time, (stop_by_ - now) / 2);
-  save_config();
-  if (policy_.shutdown_timeout.count() > 0) grace = std::min(grace, policy_.shutdown_timeout);
-  ask_guest();
-  if (grace_timer_ != 0) world_.clock.cancel(grace_timer_);
-  grace_timer_ = world_.clock.schedule(grace, [this] {
-    grace_timer_ = 0;
-    if (record_.state.phase == Phase::stopping) {
-      remark("the guest did not shut down in time: destroying it");
-      destroy();
-    }
-  });
-}
-
-/// Asked again when the hypervisor did not take it, so that a restart of libvirtd does not end in a destroy.
-void DomainRunner::ask_guest() {
-  world_.hypervisor.ask_shutdown(record_.uuid, policy_.shutdown_mode, alive<Outcome>([this](Outcome outcome) {
-    if (outcome.ok() || record_.state.phase != Phase::stopping || ask_timer_ != 0) return;
-    remark("the guest could not be asked to shut down, tried again: " + outcome.error());
-    ask_timer_ = world_.clock.schedule(ask_again_after, [this] {
-      ask_timer_ = 0;
-      if (record_.state.phase == Phase::stopping && !destroying_) ask_guest();
-    });
-  }));
-}
-
-void DomainRunner::destroy() {
-  if (destroying_) return;
-  destroying_ = true;
-  const Instant now = world_.clock.now();
-  try_to_destroy(now + (stop_by_ > now ? std::min(destroy_time, (stop_by_ - now) * 2 / 3) : destroy_time), true);
-}
-
-/// Goes on trying: a hypervisor that is just being restarted, or not connected yet, is no reason to fence a node.
-void DomainRunner::try_to_destroy(Instant until, bool first) {
-  world_.hypervisor.destroy(record_.uuid, alive<Outcome>([this, until, first](Outcome outcome) {
-    if (outcome.ok() || world_.clock.now() >= until || !to_be_destroyed()) return destroyed(std::move(outcome));
-    if (first) remark("it could not be ended yet, tried again: " + outcome.error());
-    destroy_timer_ = world_.clock.schedule(destroy_again_after, [this, until] {
-      destroy_timer_ = 0;
-      if (!to_be_destroyed()) return destroyed(Done{});
-      try_to_destroy(until, false);
-    });
-  }));
-}
-
-bool DomainRunner::to_be_destroyed() const {
-  return record_.state.phase == Phase::stopping && view().here != Here::absent;
-}
-
-void DomainRunner::destroyed(Outcome outcome) {
-  destroying_ = ending_ = false;
-  boot_if_it_waited();
-  if (outcome.ok() || !to_be_destroyed()) {
-    feed(event::HereChanged{});
-  } else {
-    feed(event::DestroyFailed{outcome.error()});
-  }
 }
 
 void DomainRunner::arm_offer(Instant ends) {

@@ -136,7 +136,7 @@ all_mutants() {
   $1 complete-before-it-is-read migrationd/io/libvirt-hypervisor.cc \
     's/std::set<DomainUuid> to_read = registry_.listed(found.value().uuids);/&\n        registry_.complete(boot_time());/' \
     'unit libvirt-listing: before each domain of the listing is read*'
-  $1 copy-resumes-by-itself migrationd/io/libvirt-migration.cc \
+  $1 copy-resumes-by-itself migrationd/io/migrate-call.cc \
     's/ | VIR_MIGRATE_PAUSED//' \
     'unit libvirt-job: the copy is ordered to arrive paused*'
   $1 copy-runs-in-doubt migrationd/io/arrival-guard.cc \
@@ -145,7 +145,7 @@ all_mutants() {
   $1 given-not-waited-for migrationd/io/departure-guard.cc \
     's/ && gate_->wait(Word::run, for_the_word, stop_)//' \
     'unit departure guard: libvirt?s finish asks for a running copy*'
-  $1 copy-without-its-mark migrationd/io/libvirt-migration.cc \
+  $1 copy-without-its-mark migrationd/io/migrate-call.cc \
     's/return with_copy_mark(xml.get(), !paused_by_somebody);/return std::string(xml.get());/' \
     'unit libvirt-job: the copy is ordered to arrive paused*'
   $1 lost-answer-resumes-the-source migrationd/io/migration-end.cc \
@@ -157,6 +157,9 @@ all_mutants() {
   $1 death-of-the-source-not-seen migrationd/io/libvirt-migration.cc \
     '/void MigrationJob::order(/,/^}/s/watch_emulator();//' \
     'unit libvirt-job: after the switchover the emulator?s death*'
+  $1 first-thread-is-all migrationd/io/emulator.cc \
+    's/ && has_program(entry->d_name)) return false;/ \&\& false) return false;/' \
+    'unit emulator exit: a process whose first thread has ended*'
   $1 old-fencing-is-proof migrationd/io/fencing-memory.cc \
     's/ || seen->second.first <= since) continue/) continue/' \
     'unit fencing: what was in the history before the last word*'
