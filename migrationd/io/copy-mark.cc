@@ -2,6 +2,7 @@
 // See copy-mark.h.
 #include "migrationd/io/copy-mark.h"
 
+#include <cstdlib>
 #include <sstream>
 
 #include <pugixml.hpp>
@@ -22,6 +23,17 @@ Result<std::string> with_copy_mark(const std::string& xml, bool ran) {
   std::ostringstream out;
   document.save(out, "", pugi::format_raw | pugi::format_no_declaration, pugi::encoding_utf8);
   return out.str();
+}
+
+bool has_copy_mark(virDomainPtr domain) {
+  char* element = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, copy_mark_uri, VIR_DOMAIN_AFFECT_LIVE);
+  const bool found = element != nullptr;
+  std::free(element);
+  return found;
+}
+
+bool remove_copy_mark(virDomainPtr domain) {
+  return virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, nullptr, nullptr, copy_mark_uri, VIR_DOMAIN_AFFECT_LIVE) == 0;
 }
 
 bool copy_mark_ran(const std::string& element) {

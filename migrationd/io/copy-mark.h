@@ -7,6 +7,8 @@
 
 #include <string>
 
+#include <libvirt/libvirt.h>
+
 #include "migrationd/base/result.h"
 
 namespace migrationd::io {
@@ -17,6 +19,10 @@ inline constexpr const char* copy_mark_uri = "urn:migrationd:copy:1";
 /// `xml` with the mark in it. `ran`: whether the domain executed when its migration began; a copy of one that
 /// an administrator had paused stays paused when it is given.
 Result<std::string> with_copy_mark(const std::string& xml, bool ran);
+
+bool has_copy_mark(virDomainPtr domain);
+/// Of the running domain. False: libvirt refuses.
+bool remove_copy_mark(virDomainPtr domain);
 
 /// Whether a mark as libvirt returns it says that the domain ran; true when unsure.
 bool copy_mark_ran(const std::string& element);

@@ -33,13 +33,6 @@ DomainJob job_of(virDomainPtr domain, DomainJob before) {
   return operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN ? DomainJob::incoming : DomainJob::other;
 }
 
-bool has_copy_mark(virDomainPtr domain) {
-  char* element = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, copy_mark_uri, VIR_DOMAIN_AFFECT_LIVE);
-  bool found = element != nullptr;
-  std::free(element);
-  return found;
-}
-
 }  // namespace
 
 Result<std::optional<DomainFacts>> read_domain_facts(const Connection& connection, const DomainUuid& uuid,
@@ -74,7 +67,7 @@ Result<std::optional<DomainFacts>> read_domain_facts(const Connection& connectio
     facts.copy_mark = has_copy_mark(domain);
   } else if (facts.state == VIR_DOMAIN_RUNNING && (!before || *before == DomainJob::incoming) && facts.job == DomainJob::none && has_copy_mark(domain)) {
     // It was resumed, but whoever did it could not remove the mark any more; or it came in post-copy and ran by itself.
-    virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, nullptr, nullptr, copy_mark_uri, VIR_DOMAIN_AFFECT_LIVE);
+    remove_copy_mark(domain);
   }
   return std::optional<DomainFacts>(std::move(facts));
 }

@@ -362,6 +362,13 @@ void LibvirtHypervisor::apply(const DomainUuid& uuid, const Result<Reading>& res
     return;
   }
   unreadable_.erase(uuid);
+  // No event tells that its job is over, only that it executes; and its mark goes with the job.
+  if (reading.facts.job == DomainJob::incoming) {
+    arriving_.insert(uuid);
+    read_again_later();
+  } else {
+    arriving_.erase(uuid);
+  }
   registry_.set(uuid, reading.facts, emulator ? DomainRegistry::Alive([emulator] { return !emulator->dead(); }) : nullptr);
 }
 
@@ -371,7 +378,9 @@ void LibvirtHypervisor::read_again_later() {
   reread_timer_.async_wait([this, life = std::weak_ptr<int>(life_)](boost::system::error_code error) {
     if (error || !life.lock()) return;
     reading_again_ = false;
-    for (const DomainUuid& uuid : std::set(unreadable_)) read(uuid);
+    std::set<DomainUuid> again = std::exchange(arriving_, {});
+    again.insert(unreadable_.begin(), unreadable_.end());
+    for (const DomainUuid& uuid : again) read(uuid);
   });
 }
 

@@ -179,6 +179,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
   bool settling_ = false;
   bool reading_again_ = false;
   std::set<DomainUuid> unreadable_;
+  std::set<DomainUuid> arriving_;  ///< when they were read last
   std::map<DomainUuid, Tracked> tracked_;
   std::map<DomainUuid, engine::DomainView> shown_;
   std::map<DomainUuid, std::vector<std::shared_ptr<MigrationJob>>> jobs_;

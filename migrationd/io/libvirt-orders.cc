@@ -79,7 +79,7 @@ void LibvirtHypervisor::resume(const DomainUuid& uuid, engine::Callback<Outcome>
           if (state_of(domain) != VIR_DOMAIN_RUNNING) return error;
         }
         // A mark that can't be removed does no harm while it runs; the next sight of it removes it.
-        if (mark) virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, nullptr, nullptr, copy_mark_uri, VIR_DOMAIN_AFFECT_LIVE);
+        if (mark) remove_copy_mark(domain);
         return Done{};
       },
       [this, uuid, done = std::move(done)](Outcome outcome) { read(uuid, [outcome, done] { done(outcome); }); });

@@ -86,6 +86,8 @@ Outcome migrate_now(const Connection& connection, const DomainUuid& uuid, const 
   Result<DomainHandle> found = find_domain(connection, uuid);
   if (!found) return Error{what + ": " + found.error()};
   virDomainPtr domain = found.value().get();
+  // Of its own arrival here one may be left; what a post-copy that fails leaves here would pass for a copy with it.
+  if (has_copy_mark(domain) && !remove_copy_mark(domain) && order.post_copy) return libvirt_error(what + ": remove the mark of its arrival");
   unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PAUSED | options.value().flags;
   // libvirt has it one way or the other: here the guards of the two daemons see to it that the copy comes paused.
   if (order.post_copy) flags = (flags | VIR_MIGRATE_POSTCOPY) & ~static_cast<unsigned>(VIR_MIGRATE_PAUSED);
