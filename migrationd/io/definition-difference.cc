@@ -42,7 +42,7 @@ const std::map<std::string, DeviceRule>& rules() {
       {"disk", {and_also(seen, {"serial", "wwn", "vendor", "product", "iotune", "geometry", "blockio"}), {"model"}, {}}},
       {"interface", {and_also(seen, {"mac", "link", "bandwidth", "mtu", "driver", "coalesce"}), {}, {}}},
       {"controller", {and_also(seen, {"driver", "master"}), {"index", "model", "ports", "vectors"}, {}, true}},
-      {"serial", {seen, {}, {"pty"}}},
+      {"serial", {seen, {"tty"}, {"pty"}}},
       {"parallel", {seen, {}, {"pty"}}},
       {"console", {seen, {"tty"}, {"pty"}}},
       {"channel", {seen, {}, {"unix", "pty", "spicevmc"}}},
@@ -85,7 +85,12 @@ void normalize_disk(pugi::xml_node disk) {
   const std::string format = disk.child("driver").attribute("type").as_string("raw");
   disk.remove_child("driver");
   disk.append_attribute("format") = format.c_str();
-  if (!disk.child("source")) {  // an empty drive
+  pugi::xml_node source = disk.child("source");
+  source.remove_attribute("index");  // libvirt's own, of what runs
+  if (value(source, "tls") == "no") source.remove_attribute("tls");
+  if (const pugi::xml_node backing = disk.child("backingStore"); backing && std::none_of(backing.begin(), backing.end(), is_element))
+    disk.remove_child(backing);
+  if (!source) {  // an empty drive
     disk.remove_child("readonly");
     if (value(disk, "device") == "cdrom" || value(disk, "device") == "floppy") disk.remove_attribute("format");
   }
@@ -116,7 +121,10 @@ struct Rest {
 };
 
 Rest rest_of(pugi::xml_node device) {
-  const std::string kind = device.name();
+  std::string kind = device.name();
+  // libvirt shows the first serial line as a console, too.
+  const std::string target = value(device.child("target"), "type");
+  if (kind == "console" && (target.empty() || target == "serial")) kind = "serial";
   Names children{"address", "alias"}, attributes;
   if (const auto rule = rules().find(kind); rule != rules().end()) {
     children = rule->second.children;

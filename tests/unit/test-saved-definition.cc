@@ -176,6 +176,26 @@ TEST_CASE("saved-definition: of what another node sent only what is the guest's 
   CHECK(taken.value().written);
 }
 
+TEST_CASE("saved-definition: what another node's libvirt shows of a running domain says the same as the file that it was started from") {
+  Scratch scratch;
+  const auto with = [](const std::string& devices) {
+    return "<domain type='test'><name>vm1</name><uuid>" + uuid.str() + "</uuid><memory>1024</memory><devices>" + devices + "</devices></domain>";
+  };
+  const std::string file = scratch / "vm1.xml";
+  write_file(file, with("<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='nbd' name='vm1'><host name='10.0.0.1' port='10809'/>"
+                        "</source><target dev='vda'/></disk><serial type='file'><source path='/var/log/console' append='on'/></serial>"));
+  const auto shown = [&](const std::string& tls, const std::string& log, const std::string& backing) {
+    return with("<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='nbd' name='vm1' tls='" + tls + "' index='2'>"
+                "<host name='10.0.0.1' port='10809'/></source>" + backing + "<target dev='vda' bus='virtio'/><alias name='virtio-disk0'/></disk>"
+                "<serial type='file'><source path='/var/log/console' append='on'/><target type='isa-serial' port='0'/></serial>"
+                "<console type='file'><source path='" + log + "' append='on'/><target type='serial' port='0'/></console>");
+  };
+  CHECK(io::take_definition(file, uuid, shown("no", "/var/log/console", "<backingStore/>")).ok());
+  CHECK_FALSE(io::take_definition(file, uuid, shown("yes", "/var/log/console", "")).ok());
+  CHECK_FALSE(io::take_definition(file, uuid, shown("no", "/etc/passwd", "")).ok());
+  CHECK_FALSE(io::take_definition(file, uuid, shown("no", "/var/log/console", "<backingStore type='file'><source file='/etc/shadow'/></backingStore>")).ok());
+}
+
 TEST_CASE("saved-definition: libvirt's definition of what runs, and nothing when it does not run") {
   tests::LibvirtNode node;
   const std::string file = node.scratch / "vm1.xml";
