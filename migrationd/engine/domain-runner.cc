@@ -37,7 +37,10 @@ struct DomainRunner::Hands {
     const Milliseconds left = r.start_by_ - r.world_.clock.now();
     wire::Claim claim{uuid(), a.attempt, a.epoch, r.record_.resource, r.record_.parameters,
                       static_cast<std::uint64_t>(std::max(left, Milliseconds{0}).count())};
-    claim.post_copy = true;
+    const std::string without = r.world_.hypervisor.no_post_copy();
+    claim.post_copy = without.empty();
+    if (!without.empty() && r.way_to(a.to).post_copy && !std::exchange(r.told_no_post_copy_, true))
+      r.remark("it consents to post-copy, and comes without: " + without);
     if (const std::optional<int> places = r.host_.places_for(a.to)) {
       claim.places = static_cast<std::uint64_t>(*places);
       claim.full = *places == 0;

@@ -154,6 +154,7 @@ class DomainRunner {
   bool stepping_ = false;   // a step's record is on its way to the disk, or its actions are being carried out
   bool resuming_ = false;
   bool dropping_ = false;
+  bool told_no_post_copy_ = false;
   bool announced_away_ = false;  // the destination was told of the job's switchover
   bool ending_ = false;     // a shutdown or destroy is under way
   bool destroying_ = false;

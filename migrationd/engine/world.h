@@ -179,6 +179,8 @@ class Hypervisor {
   virtual void start_post_copy(const DomainUuid& uuid, Attempt attempt, Callback<Outcome> done) = 0;
   /// Its destination was told that the domain, in post-copy, is its own.
   virtual void given_in_post_copy(const DomainUuid& uuid) = 0;
+  /// Why no copy can come here that executes while it is still being filled; empty: one can.
+  virtual std::string no_post_copy() const { return {}; }
   /// The copy that `from` sends for `attempt` may execute while it is still being filled; without this it comes paused.
   virtual void let_run(const DomainUuid& uuid, const NodeName& from, Attempt attempt) = 0;
   /// Memory a new domain can have here, in KiB: what copies that are still arriving will take is not in it. Nothing: it

@@ -34,6 +34,7 @@ struct LibvirtConfig {
   std::string uri = "qemu:///system";
   std::string pid_directory = libvirt_pid_directory;
   std::string log_directory = libvirt_log_directory;
+  std::string userfaultfd_sysctl = "/proc/sys/vm/unprivileged_userfaultfd";
   int keepalive_seconds = 2;
   unsigned keepalive_count = 3;
   Milliseconds call_limit{10000};      ///< short calls: state, resume, shutdown, abort
@@ -89,6 +90,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
   engine::Speed measured_speed(const NodeName& to) const override;
   void start_post_copy(const DomainUuid& uuid, Attempt attempt, engine::Callback<Outcome> done) override;
   void given_in_post_copy(const DomainUuid& uuid) override;
+  std::string no_post_copy() const override;
   void let_run(const DomainUuid& uuid, const NodeName& from, Attempt attempt) override;
   std::optional<std::uint64_t> free_memory_kib() const override;
   std::uint64_t memory_need_kib(const std::string& xml) const override;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The part of a migration job that goes over to post-copy, and LibvirtHypervisor's of it.
+#include <fstream>
+
 #include <boost/asio/post.hpp>
 #include <libvirt/virterror.h>
 
 #include "migrationd/io/carried-migration.h"
+#include "migrationd/io/carried-place.h"
 #include "migrationd/io/libvirt-migration.h"
 
 namespace migrationd::io {
@@ -20,6 +23,17 @@ bool surely_refused(int code) {
 }
 
 }  // namespace
+
+/// QEMU asks for it when a copy begins to come, and refuses the whole migration where it can't have it. As root it can, unless libvirt took
+/// that right from it.
+std::string LibvirtHypervisor::no_post_copy() const {
+  std::ifstream file(config_.userfaultfd_sysctl);
+  int allowed = 0;
+  if (file >> allowed && allowed == 1) return "";
+  const auto owner = emulator_owner("", capabilities_);
+  if (owner.ok() && owner.value().user == 0) return "";
+  return "QEMU may not use userfaultfd on this node: set the sysctl vm.unprivileged_userfaultfd to 1";
+}
 
 void MigrationJob::say(PostCopyGate::Word word) {
   if (const auto carried = carried_.lock()) carried->say(word);

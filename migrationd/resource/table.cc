@@ -183,7 +183,7 @@ constexpr auto rows = std::to_array<Row>({
                   "same, which fetches the rest of its memory from the source. Until it has all of it the guest is lost when either node, either "
                   "daemon or the network between them fails; then it is booted anew. It is not slowed down before that (see auto_converge). Only "
                   "with migration_transport=migrationd, and not with several streams (--parallel). QEMU must be allowed to use userfaultfd on "
-                  "both nodes: sysctl vm.unprivileged_userfaultfd=1."},
+                  "the nodes (sysctl vm.unprivileged_userfaultfd=1); to one where it is not the domain is migrated without."},
     {.name = "on_poweroff", .type = Type::choice, .preset = "restart", .choices = "restart|stop",
      .comes_with = "the health checks",
      .short_text = "What to do when the guest powers itself off",

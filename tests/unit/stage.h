@@ -100,6 +100,8 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void announce(const DomainUuid&) override { ++announced; }
   void start_post_copy(const DomainUuid&, Attempt, Callback<Outcome>) override {}
   void given_in_post_copy(const DomainUuid&) override {}
+  std::string without_post_copy;         ///< why
+  std::string no_post_copy() const override { return without_post_copy; }
   void let_run(const DomainUuid&, const NodeName&, Attempt) override {}
   std::optional<std::uint64_t> free_memory_kib() const override { return std::nullopt; }
   std::uint64_t memory_need_kib(const std::string&) const override { return 0; }

@@ -28,3 +28,27 @@ TEST_CASE("engine switchover: the network hears of it here only while the claim 
   stage.hears(wire::SwitchingOver{uuid, claiming.own});
   CHECK(stage.announced == 1);  // late
 }
+
+TEST_CASE("engine switchover: a node whose QEMU can't take post-copy says so in its claim, and tells once why") {
+  for (const std::string why : {"", "no userfaultfd"}) {
+    CAPTURE(why);
+    EngineStage stage;
+    stage.without_post_copy = why;
+    stage.begin();
+    Order start = EngineStage::order(Order::Kind::start, "vm1");
+    start.parameters = {{"config", "/x"}, {"postcopy", "yes"}};
+    stage.give(std::move(start));
+    stage.peer_listener->link_changed("n2", true);  // it is said again
+    int claims = 0, told = 0;
+    for (const auto& [to, message] : stage.sent) {
+      const auto* claim = std::get_if<wire::Claim>(&message);
+      if (claim == nullptr) continue;
+      ++claims;
+      CHECK(claim->post_copy == why.empty());
+    }
+    CHECK(claims > 1);
+    const DomainStatus status = stage.engine->domains().at(0);
+    for (const Remark& remark : status.remarks) told += remark.text.find("no userfaultfd") != std::string::npos;
+    CHECK(told == (why.empty() ? 0 : 1));
+  }
+}
