@@ -8,7 +8,7 @@ from handoff_lab import check, linked, log_of, on, one_writer, standby, wait_set
 
 from migrationd_lab import pacemaker  # after handoff_lab, which finds it
 
-__all__ = ["ready_count", "daemon_pid", "daemon_killed", "daemon_again", "libvirtd_killed", "libvirtd_again", "slow", "migrating",
+__all__ = ["ready_count", "daemon_pid", "daemon_killed", "daemon_again", "libvirtd_killed", "libvirtd_again", "slow", "busy", "quiet", "migrating",
            "arrives", "boot_id_of", "unharmed", "restarted_once", "back_to_normal", "said_since", "since", "meta",
            "op_timeout", "nodes_online", "move_to", "move_over", "struck", "moves_in_spite_of", "stays_well_in_spite_of"]
 
@@ -74,6 +74,22 @@ def slow(lab, source):
         lab.limit(source.name, "off")
         with contextlib.suppress(Exception):  # it may be dead: that is what some faults are for
             guest.dirty(0)
+
+
+def busy(lab, source, mbit, of, writes):
+    """The guest writes to `of` MiB of its memory, over and over, `writes` MiB/s, and its node has a slower network; its boot id."""
+    guest = lab.guest("vm1")
+    before = boot_id_of(lab)
+    guest.dirty(of, writes)
+    lab.limit(source.name, f"{mbit}mbit")
+    return before
+
+
+def quiet(lab, source):
+    """The end of busy()."""
+    lab.limit(source.name, "off")
+    lab.guest("vm1").wait_up(60)
+    lab.guest("vm1").dirty(0)
 
 
 def migrating(source, vm="vm1"):

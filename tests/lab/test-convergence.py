@@ -6,7 +6,7 @@ where that can't be had it is neither restarted nor lost."""
 import re
 import sys
 
-from faults_lab import arrives, boot_id_of, migrating, op_timeout, said_since, since, unharmed
+from faults_lab import arrives, boot_id_of, busy, migrating, op_timeout, quiet, said_since, since, unharmed
 from handoff_lab import add_vm, check, on, run, standby, unstandby, up, wait_until
 
 lab = None
@@ -23,23 +23,9 @@ def case_first_start():
     on(lab)
 
 
-def busy(source):
-    guest = lab.guest("vm1")
-    before = boot_id_of(lab)
-    guest.dirty(SET, WRITES)
-    lab.limit(source.name, f"{LINK}mbit")
-    return before
-
-
-def quiet(source):
-    lab.limit(source.name, "off")
-    lab.guest("vm1").wait_up(60)
-    lab.guest("vm1").dirty(0)
-
-
 def case_it_moves_live_within_the_actions_time():
     source, destination = on(lab)
-    before = busy(source)
+    before = busy(lab, source, LINK, SET, WRITES)
     mark = since(source)
     try:
         standby(lab, source)
@@ -49,7 +35,7 @@ def case_it_moves_live_within_the_actions_time():
         wait_until(lambda: re.search(r"MIGRATION +WAY.*PLAN", source.run("migrationctl status").stdout), 60, "migrationctl to show the plan")
         arrives(lab, destination, timeout=180)
     finally:
-        quiet(source)
+        quiet(lab, source)
     check(not said_since(source, mark, "migrate_to failed"), "the push failed")
     check(said_since(source, mark, "is slowed by"), "the guest was not slowed, so it did not write too fast: this test proves nothing")
     unstandby(lab, source)
@@ -60,14 +46,14 @@ def case_without_time_it_is_neither_restarted_nor_lost():
     """The push ends in its time; what the cluster does then, a stop and a start, is a hand-over once more."""
     source, destination = on(lab)
     op_timeout(lab, "migrate_to", 20)
-    before = busy(source)
+    before = busy(lab, source, LINK, SET, WRITES)
     mark = since(source)
     try:
         source.run(f"crm_resource --move -r vm1 --node {destination.name}")
         wait_until(lambda: said_since(source, mark, "migrate_to failed"), 60, "the end of migrate_to")
     finally:
         source.run("crm_resource --clear -r vm1")
-        quiet(source)
+        quiet(lab, source)
     check(said_since(source, mark, "vm1", "migration ended"), "it did not say why")
     unharmed(lab, before)
     op_timeout(lab, "migrate_to", 60)

@@ -3,10 +3,9 @@
 """A guest that writes to its memory faster than the network carries it, and may not be slowed, moves live all the same where postcopy=yes
 consents; where that goes wrong in the middle it is booted anew, once, and nothing of it is left."""
 
-import re
 import sys
 
-from faults_lab import boot_id_of, libvirtd_again, libvirtd_killed, migrating, op_timeout, said_since, since, unharmed
+from faults_lab import boot_id_of, busy, libvirtd_again, libvirtd_killed, migrating, op_timeout, quiet, said_since, since, unharmed
 from handoff_lab import add_vm, check, kept_live, measured, on, one_writer, run, standby, unstandby, up, wait_on, wait_settled, wait_until, where
 
 lab = None
@@ -29,42 +28,28 @@ def case_first_start():
     on(lab)
 
 
-def busy(source):
-    before = boot_id_of(lab)
-    lab.guest("vm1").dirty(SET, WRITES)
-    lab.limit(source.name, f"{LINK}mbit")
-    return before
-
-
-def quiet(source):
-    lab.limit(source.name, "off")
-    lab.guest("vm1").wait_up(60)
-    lab.guest("vm1").dirty(0)
-
-
 def reason(node):
     return node.virsh("domstate", "--reason", "vm1", check=False).stdout.strip()
 
 
 def case_it_moves_live_in_post_copy():
     source, destination = on(lab)
-    before = busy(source)
+    before = busy(lab, source, LINK, SET, WRITES)
     mark = since(source)
-    plans = []
 
     def move():
         standby(lab, source)
         migrating(source)
-        plans.append(wait_until(lambda: source.run("migrationctl status").stdout if said_since(source, mark, "wants to go over to post-copy") else None,
-                                120, "the planner's wish for post-copy"))
+        # The plan before it goes over, or what has become of it; a libvirt that is busy does not answer each time.
+        wait_until(lambda: said_since(source, mark, "wants to go over to post-copy") and "post-copy" in source.run("migrationctl status").stdout,
+                   120, "migrationctl to tell of post-copy")
         wait_on(lab, destination, timeout=120)
     try:
         result = measured(lab, lab.guest("vm1"), move)
     finally:
-        quiet(source)
+        quiet(lab, source)
     print(f"  {result}", flush=True)
     check(said_since(source, mark, "which fetches the rest of its memory from here (post-copy)"), "it was not moved in post-copy: this test proves nothing")
-    check(re.search(r"post-copy", plans[0]), f"migrationctl does not tell the plan: {plans[0]}")
     check(not said_since(source, mark, "migrate_to failed"), "the push failed")
     kept_live(result)
     check(result["longest_gap_ms"] < 3000, f"it stood still for {result['longest_gap_ms']} ms")
@@ -74,7 +59,7 @@ def case_it_moves_live_in_post_copy():
 
 def case_what_dies_in_the_middle_is_booted_anew_once():
     source, destination = on(lab)
-    before = busy(source)
+    before = busy(lab, source, LINK, SET, WRITES)
     mark = since(source)
     try:
         standby(lab, source)
