@@ -3,7 +3,7 @@
 
 from handoff_lab import check, one_writer, up, wait_until, where
 
-__all__ = ["AGENT", "up_with_vm1", "word", "wait_here", "standby", "takeover", "well", "all_there"]
+__all__ = ["AGENT", "up_with_vm1", "word", "wait_here", "standby", "takeover", "well", "all_there", "in_no_transition"]
 
 AGENT = "/etc/ha.d/resource.d/migrationd vm1"
 RESOURCE = "config = /etc/libvirt/lab/vm1.xml\nhypervisor = qemu:///system\n"
@@ -47,6 +47,12 @@ def all_there(lab):
                    lambda: f"{node.name} in no transition, but {says(node, 'rscstatus')}")
         if takeover_unread(node):
             send_takeover_again(node)
+
+
+def in_no_transition(lab):
+    for node in lab.nodes:
+        wait_until(lambda: says(node, "rscstatus") in ("local", "foreign", "all", "none"), 120,
+                   lambda: f"{node.name} in no transition, but {says(node, 'rscstatus')}")
 
 
 def says(node, question):

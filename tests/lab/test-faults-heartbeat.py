@@ -7,7 +7,7 @@ import sys
 
 from faults_lab import boot_id_of, daemon_again, daemon_killed, libvirtd_again, libvirtd_killed, struck
 from handoff_lab import check, one_writer, run, wait_until, where
-from heartbeat_lab import all_there, standby, takeover, up_with_vm1, well
+from heartbeat_lab import all_there, in_no_transition, standby, takeover, up_with_vm1, well
 
 lab = None
 
@@ -23,7 +23,7 @@ def moves_in_spite_of(blow):
     well(lab, two, before)
     takeover(one)
     well(lab, one, before)
-    all_there(lab)  # Heartbeat takes no order while its last one is not over
+    in_no_transition(lab)  # Heartbeat takes no order while its last one is not over
 
 
 def times_fenced(shooter, node):
