@@ -124,14 +124,14 @@ def case_a_node_without_its_daemon_is_named():
 
 
 def case_what_the_new_agent_misses_elsewhere_puts_it_back():
-    """The other node has no definition of the domain, which only the new agent's probe there finds out. It is said of node1
-    before anything is changed: that is where the command is typed."""
+    """The other node's definition of the domain is broken, which only the new agent's probe there finds out. (It would do without
+    one: the daemons keep it there.) It is said of node1 before anything is changed: that is where the command is typed."""
     vm = next(vm for vm in ("vm1", "vm2") if on(lab, vm)[1].name == "node2")
-    lab.node("node2").run(f"mv /etc/libvirt/lab/{vm}.xml /etc/libvirt/lab/hidden")
+    lab.node("node2").run(f"cd /etc/libvirt/lab && mv {vm}.xml hidden && echo '<domain' >{vm}.xml")
     try:
         result = unchanged(lambda: adopt(vm, good=False))
     finally:
-        lab.node("node2").run(f"mv /etc/libvirt/lab/hidden /etc/libvirt/lab/{vm}.xml")
+        lab.node("node2").run(f"mv -f /etc/libvirt/lab/hidden /etc/libvirt/lab/{vm}.xml")
     check("on node2" in result.stderr and "as before" in result.stderr, result.stderr)
 
 
