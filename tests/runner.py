@@ -47,8 +47,8 @@ class Tally:
             found = re.search(r"test cases: +(\d+) \| +(\d+) passed \| +(\d+) failed", line)
             if found:
                 self.passed += int(found.group(2))
-                for _ in range(int(found.group(3))):
-                    self.fail(f"{program}: a doctest case, see its log")
+                for case in failed_cases(output, int(found.group(3))):
+                    self.fail(f"{program}: {case}")
         said = self.passed + len(self.failed) + len(self.skipped) - before
         if status == 77:
             self.skip(f"{program}: skipped as a whole", program)
@@ -67,6 +67,15 @@ class Tally:
             print(f"SKIP {text}", flush=True)
         else:
             self.fail(f"{text} (a skip that the README does not allow)")
+
+
+def failed_cases(output, number):
+    """What doctest says of each case that failed: its name, and the first check that did."""
+    found = re.findall(r"^TEST CASE: +(.*?)\n(?:.*\n)*?(.*ERROR: .*\n.*)", output, re.M)
+    first = {}
+    for case, error in found:
+        first.setdefault(case, f"{case}: {' '.join(error.split())[:300]}")
+    return (list(first.values()) + ["a doctest case, see its log"] * number)[:number]
 
 
 def say(text):

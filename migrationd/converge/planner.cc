@@ -30,6 +30,8 @@ constexpr int passes_of_a_floor = 3;
 constexpr double margin_of_a_floor = 1.25;
 /// A stall ends when a pass leaves less than this of what was left as it began.
 constexpr double end_of_a_stall = 0.8;
+/// Per cent; from here on a guest gets little done between its stops.
+constexpr int slowed_hard = 80;
 constexpr double mib = 1024.0 * 1024.0;
 
 std::string mib_per_second(std::uint64_t bytes) {
@@ -96,6 +98,9 @@ Advice Planner::at(const Sample& sample) {
     pass_ = sample.pass;
   }
   Advice given = advice(sample);
+  // A guest that is slowed hard writes in bursts, so one good pass says little; and each further second costs it more than the
+  // standstill that was allowed before.
+  if (sample.throttle >= slowed_hard) given.downtime = std::max(given.downtime, target_);
   target_ = given.downtime;
   return given;
 }

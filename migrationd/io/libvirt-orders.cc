@@ -52,6 +52,13 @@ int state_of(virDomainPtr domain) {
   return state;
 }
 
+/// A domain that migrated away has executed its last before its emulator is dead; until libvirt has cleaned up after it, its next
+/// arrival is refused ("is already being started"). A mere definition is in nobody's way.
+bool lists_former(const Connection& connection, const DomainUuid& uuid) {
+  const Result<DomainHandle> found = find_domain(connection, uuid);
+  return found && (virDomainIsActive(found.value().get()) == 1 || virDomainIsPersistent(found.value().get()) == 0);
+}
+
 }  // namespace
 
 std::uint64_t resident_kib(const Emulator& emulator) {
@@ -272,9 +279,13 @@ void LibvirtHypervisor::check(const engine::Departure& departure, engine::Callba
   const bool carried = departure.host.contains(streams_key);
   const std::string streams = carrier_ != nullptr ? carrier_->streams() : "";
   auto read = std::make_shared<std::string>(capabilities_);
+  const Result<DomainXml> domain = parse_domain_xml(departure.definition, "the domain's definition");
+  const std::optional<DomainUuid> not_here =
+      domain && look(domain.value().uuid).here == handoff::Here::absent ? std::optional(domain.value().uuid) : std::nullopt;
   call<engine::Fitness>(
       "check", "check whether the domain can run here", config_.check_limit,
-      [departure, carried, streams, read](const Connection& connection) -> Result<engine::Fitness> {
+      [departure, carried, streams, read, not_here](const Connection& connection) -> Result<engine::Fitness> {
+        if (not_here && lists_former(connection, *not_here)) return Error{"libvirt has not cleaned up yet after what ran there until a moment ago"};
         if (carried) {
           if (read->empty()) *read = read_host_capabilities(connection);
           if (auto way = check_carried_way(departure, streams, *read); !way) return Error{way.error()};

@@ -196,6 +196,24 @@ TEST_CASE("planner: what the guest rewrites all the time, and is little, ends th
   CHECK(end.downtime <= 0.3);
 }
 
+TEST_CASE("planner: what a slowed guest was allowed to stand still for is not taken back after one good pass") {
+  Planner planner({Milliseconds{120'000}, Milliseconds{0}, true, false});
+  const auto slowed = [](Sample sample) {
+    sample.throttle = 99;
+    return sample;
+  };
+  planner.at(pass(1, 0, 160, 18, 0));
+  for (int number = 2; number < 12; ++number) planner.at(slowed(pass(number, 5 * number, 70, 18, 18)));
+  const Advice good = planner.at(slowed(pass(12, 60, 40, 18, 9)));
+  CHECK(good.reason.starts_with("it converges"));
+  CHECK(good.downtime == converge::usual_downtime);
+  // One that is not slowed has a good end in sight.
+  Planner other({Milliseconds{120'000}, Milliseconds{0}, true, false});
+  other.at(pass(1, 0, 160, 18, 0));
+  for (int number = 2; number < 12; ++number) other.at(pass(number, 5 * number, 70, 18, 18));
+  CHECK(other.at(pass(12, 60, 40, 18, 9)).downtime < Milliseconds{30});
+}
+
 TEST_CASE("planner: where nothing helps the guest is left running, never stopped for long") {
   const Situation one{"", {1024 * mib, 400 * mib, always(57)}, always(38), 120};
   Budget budget = budget_of(one, false);
