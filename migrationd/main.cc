@@ -23,20 +23,18 @@
 #include "migrationd/io/cluster-choice.h"
 #include "migrationd/io/config-file.h"
 #include "migrationd/io/config-note.h"
+#include "migrationd/io/config-settings.h"
 #include "migrationd/io/dead-man.h"
 #include "migrationd/io/direct.h"
 #include "migrationd/io/end-words.h"
 #include "migrationd/io/installation.h"
 #include "migrationd/io/journal-files.h"
 #include "migrationd/io/kept-definitions.h"
-#include "migrationd/io/key-file.h"
 #include "migrationd/io/libvirt-hypervisor.h"
 #include "migrationd/io/local-service.h"
 #include "migrationd/io/log-sink.h"
 #include "migrationd/io/node-link.h"
 #include "migrationd/io/own-address.h"
-#include "migrationd/io/tls-certificate.h"
-#include "migrationd/io/tls-psk.h"
 
 namespace {
 
@@ -44,17 +42,6 @@ using namespace migrationd;
 
 constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
-/// What is configured to prove to the other nodes who this one is; never the other instead.
-Result<io::LinkAuthenticationPtr> read_authentication(const io::Config& config, const NodeName& self) {
-  if (config.authentication == io::Authentication::certificate) {
-    auto certificates = io::read_certificates(config.certificates, self);
-    if (!certificates.ok()) return Error{certificates.error()};
-    return io::authentication_by_certificate(std::move(certificates.value()));
-  }
-  auto keys = io::read_key_file(config.key);
-  if (!keys.ok()) return Error{keys.error()};
-  return io::authentication_by_key(std::move(keys.value()));
-}
 
 /// How long peers are given to read a farewell.
 constexpr Milliseconds farewell_limit{2000};
@@ -68,45 +55,6 @@ constexpr Milliseconds lock_retry{500};
 int fail(const std::string& text) {
   std::fprintf(stderr, "migrationd: %s\n", text.c_str());
   return exit_failed;
-}
-
-io::LogSettings log_settings(const io::Config& config) {
-  io::LogSettings settings;
-  switch (config.log_target) {
-    case io::LogTarget::journal:  // libqb's syslog reaches the journal under systemd
-    case io::LogTarget::syslog: settings.target = io::LogSettings::Target::syslog; break;
-    case io::LogTarget::file: settings.target = io::LogSettings::Target::file; break;
-    case io::LogTarget::standard_error: settings.target = io::LogSettings::Target::standard_error; break;
-  }
-  settings.file = config.log_file;
-  switch (config.log_level) {
-    case io::LogLevel::debug: settings.least = engine::Log::Level::debug; break;
-    case io::LogLevel::info: settings.least = engine::Log::Level::info; break;
-    case io::LogLevel::notice: settings.least = engine::Log::Level::notice; break;
-    case io::LogLevel::warning: settings.least = engine::Log::Level::warning; break;
-    case io::LogLevel::error: settings.least = engine::Log::Level::alarm; break;
-  }
-  settings.blackbox = config.state_dir + "/blackbox";
-  return settings;
-}
-
-/// What the configuration says for resources that don't say it themselves.
-std::map<std::string, std::string> defaults_of(const io::Config& config) {
-  std::map<std::string, std::string> defaults;
-  switch (config.handoff) {
-    case io::Handoff::automatic: defaults["handoff"] = "auto"; break;
-    case io::Handoff::off: defaults["handoff"] = "off"; break;
-  }
-  switch (config.unfenced) {
-    case io::Unfenced::refuse: defaults["unfenced"] = "refuse"; break;
-    case io::Unfenced::membership: defaults["unfenced"] = "membership"; break;
-  }
-  defaults["handoff_timeout"] = std::to_string(config.handoff_timeout.count()) + "ms";
-  defaults["start_timeout"] = std::to_string(config.start_timeout.count()) + "ms";
-  defaults["hypervisor"] = config.libvirt_uri;
-  // It is the default anyway, but not one that contradicts a resource which names a way of libvirt's own.
-  if (config.migration_transport != "migrationd") defaults["migration_transport"] = config.migration_transport;
-  return defaults;
 }
 
 std::string own_path() {
@@ -207,7 +155,7 @@ Outcome Daemon::prepare() {
   link_settings_.port = config_.port;
   link_settings_.hello = {io::link_protocol, identity_.installation, boot.value(), identity_.incarnation,
                 std::string("migrationd ") + PACKAGE_VERSION};
-  auto authentication = read_authentication(config_, self_);
+  auto authentication = io::read_authentication(config_, self_);
   if (!authentication.ok()) return Error{authentication.error()};
   link_settings_.authentication = std::move(authentication.value());
   io::DeadManConfig dead_man;
@@ -250,7 +198,7 @@ Outcome Daemon::begin(const std::map<NodeName, std::vector<std::string>>& nodes)
     if (!refused.uuid.empty()) unreadable[refused.uuid] = refused.why;
   }
   const handoff::Cluster known{self_, identity_.installation, identity_.incarnation, {}};
-  engine_ = std::make_unique<engine::Engine>(*world_, known, io::policy_reader(defaults_of(config_)), std::move(records),
+  engine_ = std::make_unique<engine::Engine>(*world_, known, io::policy_reader(io::resource_defaults(config_)), std::move(records),
                                              io::load_farewells(config_.state_dir, boot_id_), std::move(unreadable), std::move(kept_.kept));
   engine_->nodes_changed();
   service_ = std::make_unique<io::LocalService>(
@@ -315,7 +263,7 @@ int Daemon::run() {
         if (ending_) loop_.stop();  // asked twice
         end();
       } else if (signal == SIGHUP) {
-        auto authentication = read_authentication(config_, self_);
+        auto authentication = io::read_authentication(config_, self_);
         if (authentication.ok()) {
           link_settings_.authentication = std::move(authentication.value());
           if (link_) link_->set_authentication(link_settings_.authentication);
@@ -407,7 +355,7 @@ int main(int argc, char** argv) {
     if (gethostname(name, sizeof name - 1) != 0) return fail("the node's name can't be told: " + std::string(std::strerror(errno)));
     self = name;
   }
-  io::LogSink log(log_settings(config.value()));
+  io::LogSink log(io::log_settings(config.value()));
   std::error_code no_directory;
   const auto absolute = std::filesystem::absolute(config_path, no_directory);
   Daemon daemon(config.value(), no_directory ? config_path : absolute.lexically_normal().string(), self, log);

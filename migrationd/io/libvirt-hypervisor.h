@@ -136,6 +136,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
   void connected(Connection connection);
   void lost(const std::string& why);
   void read_capabilities();
+  void take_capabilities(std::string said);
   void retry();
   void list(engine::Callback<Outcome> done);
   void audit();
@@ -163,6 +164,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
   engine::HypervisorListener* listener_ = nullptr;
   MigrationCarrier* carrier_ = nullptr;
   std::string capabilities_;
+  bool emulators_are_root_ = false;  ///< by these capabilities
   std::shared_ptr<int> life_ = std::make_shared<int>(0);  ///< callbacks hold it weakly
   std::shared_ptr<LoopDoor> door_;  ///< through which libvirt's thread comes to the loop, until stop()
   BlockingCalls calls_;

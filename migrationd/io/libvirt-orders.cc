@@ -293,7 +293,7 @@ void LibvirtHypervisor::check(const engine::Departure& departure, engine::Callba
         return check_domain(connection, departure.definition, departure.host, departure.may_start_resources);
       },
       [this, read, done = std::move(done)](Result<engine::Fitness> checked) {
-        if (capabilities_.empty()) capabilities_ = *read;
+        if (capabilities_.empty()) take_capabilities(*read);
         done(checked ? checked.value() : engine::Fitness{checked.error(), false, ""});
       });
 }

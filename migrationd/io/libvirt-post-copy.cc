@@ -30,8 +30,7 @@ std::string LibvirtHypervisor::no_post_copy() const {
   std::ifstream file(config_.userfaultfd_sysctl);
   int allowed = 0;
   if (file >> allowed && allowed == 1) return "";
-  const auto owner = emulator_owner("", capabilities_);
-  if (owner.ok() && owner.value().user == 0) return "";
+  if (emulators_are_root_) return "";
   return "QEMU may not use userfaultfd on this node: set the sysctl vm.unprivileged_userfaultfd to 1";
 }
 

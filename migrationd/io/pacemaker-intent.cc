@@ -125,10 +125,9 @@ bool still_ours_in(const std::string& answer, const std::string& resource) {
 }
 
 void PacemakerCluster::still_ours(const std::string& resource, engine::Callback<bool> done) {
-  const ProcessOrder order{{"crm_resource", "--resource", resource, "--query-xml"}, {}, staying_limit};
-  run_process(loop_.get_executor(), order, [weak = std::weak_ptr<int>(life_), resource, done](Result<ProcessEnd> end) {
-    if (weak.lock()) done(end.ok() && end.value().exit_status == 0 && still_ours_in(end.value().out, resource));
-  });
+  ask<bool>({{"crm_resource", "--resource", resource, "--query-xml"}, {}, staying_limit},
+            [resource](const std::string& answer) -> Result<bool> { return still_ours_in(answer, resource); },
+            [done = std::move(done)](Result<bool> ours) { done(ours.ok() && ours.value()); });
 }
 
 Result<std::set<std::string>> resources_in(const std::string& cib) {

@@ -19,7 +19,8 @@ from faults_lab import (back_to_normal, boot_id_of, daemon_killed, daemon_pid, m
                         since)
 from handoff_lab import add_vm, check, linked, on, one_writer, up, wait_settled, wait_until, where
 
-from migrationd_lab import LabError  # after handoff_lab, which finds it
+from lab_test import tell_logs  # after handoff_lab, which finds it
+from migrationd_lab import LabError
 from migrationd_lab.lab import end_on_signals
 
 NETWORKS = {"fast": "off", "slow": "100mbit"}
@@ -171,17 +172,11 @@ def main():
                 ends[how := one.play()] += 1
             except (AssertionError, LabError) as e:
                 print(f"FAIL round {number} of seed {args.seed} ({one}): {e}", flush=True)
-                tell_all(lab)
+                tell_logs(f"seed-{args.seed}-round-{number}")
                 return 1
             print(f"round {number}: {one}: {how} ({time.monotonic() - begun:.0f} s)", flush=True)
     print(f"{args.rounds} rounds, seed {args.seed}: " + ", ".join(f"{how}: {count}" for how, count in sorted(ends.items())))
     return 0
-
-
-def tell_all(lab):
-    for node in lab.nodes:
-        for line in node.read("/var/log/migrationd.out").splitlines()[-80:]:
-            print(f"{node.name}: {line[:300]}")
 
 
 if __name__ == "__main__":
