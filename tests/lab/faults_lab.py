@@ -85,6 +85,19 @@ def busy(lab, source, mbit, of, writes):
     return before
 
 
+def emulators_as_root(lab):
+    """QEMU must be allowed to use userfaultfd for post-copy; here it gets that as root, as the sysctl is the machine's."""
+    for node in lab.nodes:
+        libvirtd_killed(node)
+        node.run(r"sed -i 's/^\(user\|group\) = .*/\1 = \"root\"/' /etc/libvirt/qemu.conf; "
+                 "echo clear_emulator_capabilities = 0 >> /etc/libvirt/qemu.conf")
+        libvirtd_again(node)
+
+
+def reason(node, vm="vm1"):
+    return node.virsh("domstate", "--reason", vm, check=False).stdout.strip()
+
+
 def quiet(lab, source):
     """The end of busy()."""
     lab.limit(source.name, "off")

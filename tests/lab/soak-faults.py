@@ -15,8 +15,8 @@ import random
 import sys
 import time
 
-from faults_lab import (back_to_normal, boot_id_of, daemon_killed, daemon_pid, meta, move_over, move_to, nodes_online, said_since, settled,
-                        since)
+from faults_lab import (back_to_normal, boot_id_of, busy, daemon_killed, daemon_pid, emulators_as_root, meta, move_over, move_to, nodes_online,
+                        op_timeout, reason, said_since, settled, since)
 from handoff_lab import add_vm, check, linked, on, one_writer, up, wait_settled, wait_until, where
 
 from lab_test import tell_logs  # after handoff_lab, which finds it
@@ -26,6 +26,7 @@ from migrationd_lab.lab import end_on_signals
 NETWORKS = {"fast": "off", "slow": "100mbit"}
 MOMENTS = {"fast": 3.0, "slow": 12.0}  # seconds after the order within which the fault comes
 LONGEST_CUT = 12.0  # from a flicker to a split with fencing
+POST_COPY_LASTS = 10.0  # seconds after the switch within which the fault comes
 
 
 def pid_of_guest(node):
@@ -33,22 +34,25 @@ def pid_of_guest(node):
 
 
 class Round:
-    """One move and one fault. killed_on: the node whose guest, or copy of it, the fault killed."""
+    """One move and one fault. killed_on: the node whose guest, or copy of it, the fault killed. post_copy: the guest writes faster than
+    the network carries, and consents to post-copy."""
 
-    def __init__(self, lab, chance):
+    def __init__(self, lab, chance, post_copy):
         self.lab = lab
         self.source, self.destination = on(lab)
+        self.post_copy = post_copy
         self.push = chance.random() < 0.5
-        self.network = chance.choice(list(NETWORKS))
-        self.after = chance.uniform(0, MOMENTS[self.network])
+        self.network = "slow" if post_copy else chance.choice(list(NETWORKS))
+        self.switched = post_copy and chance.random() < 0.7  # the fault comes after the switch
+        self.after = chance.uniform(0, POST_COPY_LASTS if self.switched else MOMENTS[self.network])
         self.cut_for = chance.choice((chance.uniform(0.1, 1), chance.uniform(1, LONGEST_CUT)))
         self.where = chance.choice(("source", "destination"))
         self.fault = chance.choice([name[6:] for name in dir(self) if name.startswith("fault_")])
         self.killed_on = None
-        self.mark = since(self.destination)
+        self.mark, self.source_mark = since(self.destination), since(self.source)
 
     def __str__(self):
-        return (f"{'push' if self.push else 'pull'} {self.source.name} -> {self.destination.name}, {self.network}; after {self.after:.2f} s: "
+        return (f"{'push' if self.push else 'pull'} {self.source.name} -> {self.destination.name}, {self.network}; after {self.after:.2f} s{' of post-copy' if self.switched else ''}: "
                 f"{self.fault.replace('_', ' ')} ({self.where})")
 
     @property
@@ -116,10 +120,15 @@ class Round:
         lab, guest = self.lab, self.lab.guest("vm1")
         before = boot_id_of(lab)
         meta(lab, "allow-migrate", str(self.push).lower())
-        guest.dirty(8, 4)
-        lab.limit(self.source.name, NETWORKS[self.network])
+        if self.post_copy:
+            busy(lab, self.source, 100, 70, 28)
+        else:
+            guest.dirty(8, 4)
+            lab.limit(self.source.name, NETWORKS[self.network])
         try:
             move_to(lab, self.destination)
+            if self.switched:
+                wait_until(lambda: "post-copy" in reason(self.destination) or self.given, 120, "the guest to go over to post-copy", interval=0.02)
             time.sleep(self.after)  # the moment is the matter: whatever is under way then is struck
             getattr(self, f"fault_{self.fault}")()
             return self.verdict(before)
@@ -138,6 +147,8 @@ class Round:
         lab.guest("vm1").dirty(0)
         move_over(lab)
         back_to_normal(lab)
+        if now["boot_id"] != before and self.fault != "none" and said_since(self.source, self.source_mark, "has gone over to post-copy"):
+            return "restarted, as it was in post-copy"
         if now["boot_id"] != before:
             check(self.killed_on is not None, f"vm1 was restarted though nothing killed it; it runs on {node.name} now")
             ran_on = self.destination if self.given else self.source
@@ -158,15 +169,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--post-copy", action="store_true", help="a guest that writes faster than the network carries, and consents to post-copy")
     args = parser.parse_args()
     end_on_signals()
     chance = random.Random(args.seed)
     ends = collections.Counter()
-    lab = up(stack="pacemaker")
+    lab = up(stack="pacemaker", **({"guest_memory": 160} if args.post_copy else {}))
     with lab:
-        add_vm(lab)
+        if args.post_copy:
+            emulators_as_root(lab)
+        add_vm(lab, params="postcopy=yes auto_converge=no" if args.post_copy else "")
+        if args.post_copy:
+            op_timeout(lab, "migrate_to", 120)
         for number in range(1, args.rounds + 1):
-            one = Round(lab, chance)
+            one = Round(lab, chance, args.post_copy)
             begun = time.monotonic()
             try:
                 ends[how := one.play()] += 1

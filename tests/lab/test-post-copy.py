@@ -5,7 +5,7 @@ consents; where that goes wrong in the middle it is booted anew, once, and nothi
 
 import sys
 
-from faults_lab import boot_id_of, busy, libvirtd_again, libvirtd_killed, migrating, op_timeout, quiet, said_since, since, unharmed
+from faults_lab import boot_id_of, busy, emulators_as_root, migrating, op_timeout, quiet, reason, said_since, since, unharmed
 from handoff_lab import add_vm, check, kept_live, measured, on, one_writer, run, standby, unstandby, up, wait_on, wait_settled, wait_until, where
 
 lab = None
@@ -15,21 +15,12 @@ SET = 70  # MiB that it writes to, over and over
 
 
 def case_first_start():
-    """QEMU must be allowed to use userfaultfd; here it gets that as root, as the sysctl is the machine's."""
     global lab
     lab = up(stack="pacemaker", guest_memory=160)
-    for node in lab.nodes:
-        libvirtd_killed(node)
-        node.run(r"sed -i 's/^\(user\|group\) = .*/\1 = \"root\"/' /etc/libvirt/qemu.conf; "
-                 "echo clear_emulator_capabilities = 0 >> /etc/libvirt/qemu.conf")
-        libvirtd_again(node)
+    emulators_as_root(lab)
     add_vm(lab, params="postcopy=yes auto_converge=no")
     op_timeout(lab, "migrate_to", 120)
     on(lab)
-
-
-def reason(node):
-    return node.virsh("domstate", "--reason", "vm1", check=False).stdout.strip()
 
 
 def case_it_moves_live_in_post_copy():
