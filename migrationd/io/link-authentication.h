@@ -29,7 +29,7 @@ class LinkProof {
   virtual bool dialing() const = 0;
   virtual const NodeName& self() const = 0;
   virtual const NodeName& peer() const = 0;        ///< accepting: empty until the handshake has told it
-  virtual const std::string& credential() const = 0;  ///< names what was used
+  virtual const std::string& credential() const = 0;  ///< what was used, for accepts(): after the handshake is proven
   virtual const std::string& refusal() const = 0;  ///< why this side refused the other, for the log
   /// What a handshake that the other side refused can mean, such as "it has another key file".
   virtual std::string suspicion() const = 0;

@@ -129,7 +129,7 @@ void NodeLink::set_authentication(LinkAuthenticationPtr authentication) {
   impl.settings.authentication = std::move(authentication);
   for (const auto& [name, peer] : impl.peers) {
     for (const auto& connection : {peer->out, peer->in})
-      if (connection && !impl.settings.authentication->accepts(connection->credential())) connection->close("its key was dropped");
+      if (connection && !impl.settings.authentication->accepts(connection->credential())) connection->close("its key or certificate counts no more");
     impl.wake(*peer);
   }
   for (const auto& connection : impl.pending) connection->close("the keys changed meanwhile");

@@ -94,7 +94,7 @@ class NodeLink : public engine::Peers {
   /// The other nodes, each with its addresses in the order to try. May be called again at any time: links to nodes that are gone are
   /// closed, new ones are dialed. An entry of our own name is left out.
   void set_nodes(const std::map<NodeName, std::vector<std::string>>& nodes);
-  /// New handshakes use it; connections that it does not accept any more, because their key was dropped, are closed.
+  /// New handshakes use it; connections that it does not accept any more, because their key was dropped or their certificate revoked, are closed.
   void set_authentication(LinkAuthenticationPtr authentication);
   /// Something says that `node` is there again (it became a member): dial now instead of after the pause.
   void hint(const NodeName& node);

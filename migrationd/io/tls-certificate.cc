@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "migrationd/io/file.h"
 
@@ -31,6 +32,8 @@ struct KeyDeleter { void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
 struct JudgeDeleter { void operator()(X509_STORE_CTX* judge) const { X509_STORE_CTX_free(judge); } };
 using Bio = std::unique_ptr<BIO, BioDeleter>;
 using Certificate = std::unique_ptr<X509, X509Deleter>;
+struct ChainDeleter { void operator()(STACK_OF(X509)* chain) const { sk_X509_free(chain); } };
+using Chain = std::unique_ptr<STACK_OF(X509), ChainDeleter>;  ///< does not own what is in it
 using Crl = std::unique_ptr<X509_CRL, CrlDeleter>;
 using PrivateKey = std::unique_ptr<EVP_PKEY, KeyDeleter>;
 
@@ -85,7 +88,7 @@ std::string remedy(int code) {
     case X509_V_ERR_CERT_NOT_YET_VALID: return ": correct the clocks";
     case X509_V_ERR_CERT_REVOKED: return ": make another key and certificate";
     case X509_V_ERR_CRL_HAS_EXPIRED: return ": renew the list of revoked certificates on every node";
-    case X509_V_ERR_UNABLE_TO_GET_CRL: return ": the list of revoked certificates is another CA's";
+    case X509_V_ERR_UNABLE_TO_GET_CRL: return ": the lists of revoked certificates have none of the CA that signed it";
     case X509_V_ERR_INVALID_PURPOSE: return ": make a server certificate for accepting and a client certificate for dialing";
     default: return ": all nodes need certificates of the same CA";
   }
@@ -118,12 +121,48 @@ NodeName dialer(CertificatePart& part, X509* certificate) {
   return found;
 }
 
+/// Of the CA that signed a node's certificate there must be a list where there are lists at all; of those above it, there may be.
+bool is_no_fault(X509_STORE_CTX* store) {
+  const bool nothing = X509_STORE_CTX_get_error(store) == X509_V_ERR_UNABLE_TO_GET_CRL && X509_STORE_CTX_get_error_depth(store) > 0;
+  if (nothing) X509_STORE_CTX_set_error(store, X509_V_OK);
+  return nothing;
+}
+
+int tolerate(int good, X509_STORE_CTX* store) noexcept { return good == 1 || is_no_fault(store) ? 1 : 0; }
+
+/// X509_V_OK, or why the first of `shown` is none of this node's CAs' for a side that accepts (`server`) or dials; the others are those
+/// between. Nothing: OpenSSL has no memory.
+std::optional<int> judge_alone(SSL_CTX* context, const std::vector<Certificate>& shown, bool server) {
+  const std::unique_ptr<X509_STORE_CTX, JudgeDeleter> store(X509_STORE_CTX_new());
+  const Chain between(sk_X509_new_null());
+  if (!store || !between || shown.empty()) return std::nullopt;
+  for (const Certificate& one : shown)
+    if (one != shown.front() && sk_X509_push(between.get(), one.get()) == 0) return std::nullopt;
+  if (X509_STORE_CTX_init(store.get(), SSL_CTX_get_cert_store(context), shown.front().get(), between.get()) != 1 ||
+      X509_STORE_CTX_set_default(store.get(), server ? "ssl_server" : "ssl_client") != 1)
+    return std::nullopt;
+  X509_STORE_CTX_set_verify_cb(store.get(), tolerate);
+  if (X509_verify_cert(store.get()) == 1) return X509_V_OK;
+  return X509_STORE_CTX_get_error(store.get());
+}
+
+/// All that the text has, in its order.
+std::vector<Certificate> certificates_in(BIO* bio) {
+  std::vector<Certificate> found;
+  while (X509* one = PEM_read_bio_X509(bio, nullptr, no_passphrase, nullptr)) found.emplace_back(one);
+  const bool whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;  // nothing follows
+  ERR_clear_error();
+  if (!whole) found.clear();
+  return found;
+}
+
 // Exceptions must not pass through OpenSSL.
 int judge(int good, X509_STORE_CTX* store) noexcept try {
   const auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
   CertificatePart* part = ssl != nullptr ? part_of(ssl) : nullptr;
   if (part == nullptr) return 0;
   X509* shown = X509_STORE_CTX_get_current_cert(store);
+  if (good != 1 && is_no_fault(store)) return 1;
   if (good != 1) {
     const int code = X509_STORE_CTX_get_error(store);
     part->refusal = "its certificate (" + subject(shown) + ") is refused: " + X509_verify_cert_error_string(code) + remedy(code);
@@ -159,8 +198,8 @@ int whom_it_means(SSL* ssl, int* alert, void*) noexcept try {
 }
 
 struct Ca {
-  Certificate certificate;
-  Crl revoked;  ///< null: there is no list
+  std::vector<Certificate> certificates;
+  std::vector<Crl> revoked;  ///< empty: there is no list
 };
 
 Result<Ca> read_ca(const CertificateFiles& files) {
@@ -168,30 +207,27 @@ Result<Ca> read_ca(const CertificateFiles& files) {
   std::string text;
   auto bio = open_needed(files.ca, "CA certificate", false, text);
   if (!bio.ok()) return Error{bio.error()};
-  ca.certificate.reset(PEM_read_bio_X509(bio.value().get(), nullptr, no_passphrase, nullptr));
-  if (!ca.certificate) return Error{"the CA certificate " + files.ca + " can't be read as PEM: copy it again from the CA"};
+  ca.certificates = certificates_in(bio.value().get());
+  if (ca.certificates.empty()) return Error{"the CA certificate " + files.ca + " can't be read as PEM: copy it again from the CA"};
   auto list = content_of(files.revoked, "list of revoked certificates", false);
   if (!list.ok()) return Error{list.error()};
   if (list.value()) {
     const Bio from(BIO_new_mem_buf(list.value()->data(), static_cast<int>(list.value()->size())));
-    ca.revoked.reset(PEM_read_bio_X509_CRL(from.get(), nullptr, no_passphrase, nullptr));
-    if (!ca.revoked) return Error{"the list of revoked certificates " + files.revoked + " can't be read as PEM: copy it again from the CA"};
+    while (X509_CRL* one = PEM_read_bio_X509_CRL(from.get(), nullptr, no_passphrase, nullptr)) ca.revoked.emplace_back(one);
+    const bool whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    ERR_clear_error();
+    if (ca.revoked.empty() || !whole) return Error{"the list of revoked certificates " + files.revoked + " can't be read as PEM: copy it again from the CA"};
   }
   return ca;
 }
 
 /// As the other side will judge it, so that a node doesn't start only to be refused by all.
-Outcome judge_own(SSL_CTX* context, X509* own, const std::string& path, bool dialing, const NodeName& self) {
-  const std::unique_ptr<X509_STORE_CTX, JudgeDeleter> store(X509_STORE_CTX_new());
-  if (!store || X509_STORE_CTX_init(store.get(), SSL_CTX_get_cert_store(context), own, nullptr) != 1 ||
-      X509_STORE_CTX_set_default(store.get(), dialing ? "ssl_client" : "ssl_server") != 1)
-    return Error{"OpenSSL has no memory to judge " + path};
-  if (X509_verify_cert(store.get()) != 1) {
-    const int code = X509_STORE_CTX_get_error(store.get());
-    return Error{"the certificate " + path + " is unusable: " + X509_verify_cert_error_string(code) + remedy(code)};
-  }
-  if (!is_of(own, self))
-    return Error{"the certificate " + path + " (" + subject(own) + ") does not have the name of this node, " + self +
+Outcome judge_own(SSL_CTX* context, const std::vector<Certificate>& own, const std::string& path, bool dialing, const NodeName& self) {
+  const std::optional<int> code = judge_alone(context, own, !dialing);
+  if (!code) return Error{"OpenSSL has no memory to judge " + path};
+  if (*code != X509_V_OK) return Error{"the certificate " + path + " is unusable: " + X509_verify_cert_error_string(*code) + remedy(*code)};
+  if (!is_of(own.front().get(), self))
+    return Error{"the certificate " + path + " (" + subject(own.front().get()) + ") does not have the name of this node, " + self +
                  ": make one with that name as subjectAltName DNS"};
   return Done{};
 }
@@ -202,14 +238,14 @@ Result<SslContext> make_context(const CertificateFiles& files, const Ca& ca, boo
   std::string text, secret;
   auto bio = open_needed(certificate_path, "certificate", false, text);
   if (!bio.ok()) return Error{bio.error()};
-  const Certificate own(PEM_read_bio_X509(bio.value().get(), nullptr, no_passphrase, nullptr));
-  if (!own) return Error{"the certificate " + certificate_path + " can't be read as PEM: copy it again from the CA"};
+  const std::vector<Certificate> own = certificates_in(bio.value().get());
+  if (own.empty()) return Error{"the certificate " + certificate_path + " can't be read as PEM: copy it again from the CA"};
   bio = open_needed(key_path, "private key", true, secret);
   if (!bio.ok()) return Error{bio.error()};
   const PrivateKey key(PEM_read_bio_PrivateKey(bio.value().get(), nullptr, no_passphrase, nullptr));
   OPENSSL_cleanse(secret.data(), secret.size());
   if (!key) return Error{"the private key " + key_path + " can't be read as PEM without a passphrase: write it again without one"};
-  if (X509_check_private_key(own.get(), key.get()) != 1)
+  if (X509_check_private_key(own.front().get(), key.get()) != 1)
     return Error{"the private key " + key_path + " is not that of the certificate " + certificate_path + ": copy both again"};
 
   SslContext context(SSL_CTX_new(dialing ? TLS_client_method() : TLS_server_method()));
@@ -218,14 +254,19 @@ Result<SslContext> make_context(const CertificateFiles& files, const Ca& ca, boo
   if (raw == nullptr || SSL_CTX_set_min_proto_version(raw, TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_max_proto_version(raw, TLS1_3_VERSION) != 1 || SSL_CTX_set_ciphersuites(raw, cipher_suites) != 1 ||
       SSL_CTX_set_num_tickets(raw, 0) != 1 || SSL_CTX_set_max_early_data(raw, 0) != 1 ||
-      SSL_CTX_set_recv_max_early_data(raw, 0) != 1 || X509_STORE_add_cert(store, ca.certificate.get()) != 1)
+      SSL_CTX_set_recv_max_early_data(raw, 0) != 1 || X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) != 1)
     return Error{"OpenSSL can't be set up for TLS 1.3 with certificates: check the version (3.0 or later) and openssl.cnf"};
-  if (ca.revoked && (X509_STORE_add_crl(store, ca.revoked.get()) != 1 || X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) != 1))
-    return Error{"OpenSSL refuses the list of revoked certificates " + files.revoked};
+  for (const Certificate& one : ca.certificates)
+    if (X509_STORE_add_cert(store, one.get()) != 1) return Error{"OpenSSL refuses the CA certificate " + files.ca};
+  for (const Crl& list : ca.revoked)
+    if (X509_STORE_add_crl(store, list.get()) != 1 || X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL) != 1)
+      return Error{"OpenSSL refuses the list of revoked certificates " + files.revoked};
   // Before OpenSSL takes it, whose own refusal says less.
-  if (auto good = judge_own(raw, own.get(), certificate_path, dialing, self); !good.ok()) return Error{good.error()};
-  if (SSL_CTX_use_certificate(raw, own.get()) != 1 || SSL_CTX_use_PrivateKey(raw, key.get()) != 1)
+  if (auto good = judge_own(raw, own, certificate_path, dialing, self); !good.ok()) return Error{good.error()};
+  if (SSL_CTX_use_certificate(raw, own.front().get()) != 1 || SSL_CTX_use_PrivateKey(raw, key.get()) != 1)
     return Error{"OpenSSL refuses the certificate " + certificate_path + ": its key may be too short for openssl.cnf"};
+  for (const Certificate& between : own)
+    if (between != own.front() && SSL_CTX_add1_chain_cert(raw, between.get()) != 1) return Error{"OpenSSL refuses a CA in " + certificate_path};
   SSL_CTX_set_options(raw, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_verify(raw, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, judge);
@@ -263,7 +304,25 @@ bool authenticated_by_certificate(SSL* ssl) {
 
 namespace {
 
+/// Before a handshake; afterwards the credential is what the other side has shown: its role, and its certificates as PEM.
 const std::string certificate_word = "certificate";
+const std::string server_word = "server\n";
+const std::string client_word = "client\n";
+
+/// Its own certificate first, then those between it and the CA.
+std::string shown_by_peer(SSL* ssl) {
+  const Bio bio(BIO_new(BIO_s_mem()));
+  X509* own = SSL_get0_peer_certificate(ssl);
+  if (!bio || own == nullptr || PEM_write_bio_X509(bio.get(), own) != 1) return {};
+  const STACK_OF(X509)* chain = SSL_get_peer_cert_chain(ssl);
+  for (int i = 0; i < sk_X509_num(chain); ++i) {
+    X509* one = sk_X509_value(chain, i);
+    if (X509_cmp(one, own) != 0 && PEM_write_bio_X509(bio.get(), one) != 1) return {};
+  }
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &text);
+  return std::string(text, static_cast<std::size_t>(size));
+}
 
 class CertificateProof : public LinkProof {
  public:
@@ -271,17 +330,22 @@ class CertificateProof : public LinkProof {
   SSL_CTX& context() override { return *context_; }
   bool attach(SSL* ssl) override { return io::attach(ssl, part_); }
   void detach(SSL* ssl) override { io::detach_certificate(ssl); }
-  std::string unproven(SSL* ssl) override { return authenticated_by_certificate(ssl) ? "" : "the handshake was not made with certificates"; }
+  std::string unproven(SSL* ssl) override {
+    if (!authenticated_by_certificate(ssl)) return "the handshake was not made with certificates";
+    credential_ = (part_.dialing ? server_word : client_word) + shown_by_peer(ssl);
+    return "";
+  }
   bool dialing() const override { return part_.dialing; }
   const NodeName& self() const override { return part_.self; }
   const NodeName& peer() const override { return part_.peer; }
-  const std::string& credential() const override { return certificate_word; }
+  const std::string& credential() const override { return credential_; }
   const std::string& refusal() const override { return part_.refusal; }
   std::string suspicion() const override { return "it does not accept our certificate, or has the shared key instead (authentication = key)"; }
 
  private:
   SslContext context_;
   CertificatePart part_;
+  std::string credential_ = certificate_word;
 };
 
 class CertificateAuthentication : public LinkAuthentication {
@@ -289,7 +353,15 @@ class CertificateAuthentication : public LinkAuthentication {
   explicit CertificateAuthentication(Certificates certificates) : certificates_(std::move(certificates)) {}
   std::string unusable() const override { return certificates_.dialing && certificates_.accepting ? "" : "there are no certificates"; }
   std::vector<std::string> credentials() const override { return {certificate_word}; }
-  bool accepts(const std::string& credential) const override { return credential == certificate_word; }
+  /// What another shows is judged again, as it may be revoked by now.
+  bool accepts(const std::string& credential) const override {
+    if (credential == certificate_word) return true;
+    const bool server = credential.starts_with(server_word);
+    if (!server && !credential.starts_with(client_word)) return false;
+    const Bio bio(BIO_new_mem_buf(credential.data(), static_cast<int>(credential.size())));
+    SSL_CTX* context = server ? certificates_.dialing.get() : certificates_.accepting.get();
+    return bio && judge_alone(context, certificates_in(bio.get()), server) == X509_V_OK;
+  }
   std::unique_ptr<LinkProof> dial(const NodeName& self, const NodeName& peer, const std::string&) const override {
     CertificatePart part;
     part.dialing = true;

@@ -119,6 +119,60 @@ TEST_CASE("tls-certificate: another CA and a revoked certificate are refused") {
   CHECK(says(refused(files, "alpha"), "certificate revoked"));
 }
 
+TEST_CASE("tls-certificate: a CA below the one that the nodes trust will do, unless it is revoked") {
+  Scratch scratch;
+  const Authority ca(scratch, "ca"), below(scratch, "below", &ca);
+  const auto files = below.sign("alpha", "DNS:alpha"), beta_files = ca.sign("beta", "DNS:beta");
+  const auto alpha = read(files, "alpha");
+  {
+    Meeting meeting;
+    CHECK(meeting.meet(alpha, read(beta_files, "beta")));
+  }
+  // A list of the upper CA says nothing of what the lower one has signed, so that one's is needed, too.
+  const auto other = ca.sign("other", "DNS:other");
+  ca.revoke(other.client_certificate);
+  CHECK(says(refused(files, "alpha"), "have none of the CA that signed it"));
+  below.revoke(below.sign("gamma", "DNS:gamma").client_certificate);
+  run("cat " + below.in + "/crl.pem >> " + ca.in + "/crl.pem");
+  {
+    Meeting meeting;
+    CHECK(meeting.meet(read(files, "alpha"), read(beta_files, "beta")));
+  }
+  run("cp " + ca.in + "/crl.pem " + ca.in + "/before.pem");
+  ca.revoke(below.in + "/ca.pem");
+  run("cat " + below.in + "/crl.pem >> " + ca.in + "/crl.pem");
+  Meeting meeting;
+  CHECK_FALSE(meeting.meet(alpha, read(beta_files, "beta")));
+  CHECK(says(meeting.acceptor.refusal, "certificate revoked"));
+  run("rm " + ca.in + "/crl.pem");
+  run("head -c -40 " + ca.in + "/before.pem > " + ca.in + "/crl.pem");
+  CHECK_MESSAGE(says(refused(files, "alpha"), "can't be read as PEM"), refused(files, "alpha"));
+}
+
+TEST_CASE("tls-certificate: a link that stands ends at a reload when what it was authenticated with is revoked, and only then") {
+  Scratch scratch;
+  const Authority ca(scratch, "ca");
+  const auto alpha = ca.sign("alpha", "DNS:alpha"), beta = ca.sign("beta", "DNS:beta"), gamma = ca.sign("gamma", "DNS:gamma");
+  const auto a = io::authentication_by_certificate(read(alpha, "alpha")), b = io::authentication_by_certificate(read(beta, "beta"));
+  const auto dialing = a->dial("alpha", "beta", a->credentials().front());
+  const auto accepting = b->accept("beta", {"alpha", "gamma"});
+  Pair pair(&dialing->context(), &accepting->context());
+  REQUIRE((dialing->attach(pair.d) && accepting->attach(pair.a)));
+  REQUIRE(pair.shake());
+  REQUIRE((dialing->unproven(pair.d).empty() && accepting->unproven(pair.a).empty()));
+  const auto beta_again = [&] { return io::authentication_by_certificate(read(beta, "beta")); };
+  const auto alpha_again = [&] { return io::authentication_by_certificate(read(alpha, "alpha")); };
+  CHECK(beta_again()->accepts(accepting->credential()));
+  CHECK(alpha_again()->accepts(dialing->credential()));
+  ca.revoke(gamma.client_certificate);
+  CHECK(beta_again()->accepts(accepting->credential()));
+  ca.revoke(alpha.client_certificate);
+  CHECK_FALSE(beta_again()->accepts(accepting->credential()));
+  CHECK_FALSE(beta_again()->accepts("server\n" + accepting->credential().substr(7)));
+  CHECK_FALSE(beta_again()->accepts("client\n"));
+  CHECK_FALSE(beta_again()->accepts(""));
+}
+
 TEST_CASE("tls-certificate: the shared key and certificates never meet, nor does an older TLS") {
   Scratch scratch;
   const Authority ca(scratch, "ca");
