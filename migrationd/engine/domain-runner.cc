@@ -56,7 +56,10 @@ struct DomainRunner::Hands {
   void operator()(const action::SendGone& a) {
     r.send(a.to, wire::Gone{uuid(), a.attempt, a.epoch, a.noted.node, a.noted.installation, a.noted.epoch});
   }
-  void operator()(const action::SendWait& a) { r.send(a.to, wire::Wait{uuid(), a.attempt, a.why}); }
+  void operator()(const action::SendWait& a) {
+    const std::string turn = r.world_.hypervisor.waits_because(uuid());
+    r.send(a.to, wire::Wait{uuid(), a.attempt, turn.empty() ? a.why : a.why + ", and " + turn});
+  }
   void operator()(const action::SendAcknowledged& a) { r.send(a.to, wire::Acknowledged{uuid(), a.attempt, a.fetching}); }
   void operator()(const action::SendInvite& a) {
     r.send(a.to, wire::Invite{uuid(), r.record_.name, r.record_.definition, r.record_.resource, r.record_.parameters});

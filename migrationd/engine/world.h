@@ -172,6 +172,8 @@ class Hypervisor {
   virtual void announce(const DomainUuid& uuid) { (void)uuid; }
   /// How many migrations to `to` may be under way at once, by that node's own word; nothing: it says nothing of it. Those beyond it wait.
   virtual void places_at(const NodeName& to, std::optional<int> places) { (void)to, (void)places; }
+  /// Why its migration, which was ordered, waits for others, such as "waits for its turn: ..."; empty: it does not.
+  virtual std::string waits_because(const DomainUuid& uuid) const { return (void)uuid, std::string{}; }
   /// How many may arrive here at once; 0: as many as come.
   virtual int arrivals_at_once() const { return 0; }
   virtual Speed measured_speed(const NodeName& to) const { return (void)to, Speed{}; }

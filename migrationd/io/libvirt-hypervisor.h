@@ -85,6 +85,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
   void watch_job(const DomainUuid& uuid, const engine::MigrateOrder& order, engine::Callback<engine::MigrationEnd> done) override;
   void abort_job(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
   void announce(const DomainUuid& uuid) override;
+  std::string waits_because(const DomainUuid& uuid) const override;
   void places_at(const NodeName& to, std::optional<int> places) override;
   int arrivals_at_once() const override { return config_.migrations_at_once; }
   engine::Speed measured_speed(const NodeName& to) const override;
@@ -200,8 +201,6 @@ class LibvirtHypervisor : public engine::Hypervisor {
   bool end_waiting(const DomainUuid& uuid, const std::string& why);
   std::map<NodeName, int> ordered_jobs() const;  ///< that are under way to each node, by order of this daemon
   std::string why_it_waits(const Queued& queued) const;
-  /// Why it waits for its turn; empty: it does not.
-  std::string waits_because(const DomainUuid& uuid) const;
   void measured(const NodeName& to, std::uint64_t bytes_per_second);
   std::map<std::uint64_t, Queued> queue_;  ///< in the order in which they came
   std::uint64_t queued_ = 0;
