@@ -12,7 +12,8 @@ namespace migrationd::agent {
 /// Where things are installed.
 struct Installation {
   std::string daemon;     ///< the daemon's program
-  std::string resources;  ///< directory of the files of init scripts' resources
+  std::string resources;  ///< directory of the files of init scripts' and AMF's resources
+  std::string runtime;    ///< directory of what lasts as long as this boot
 };
 
 struct Answer {

@@ -4,6 +4,7 @@
 //   /usr/lib/ocf/resource.d/migrationd/VirtualDomain ACTION    OCF: Pacemaker; the resource is in the environment
 //   /etc/ha.d/resource.d/migrationd NAME ACTION                haresources: "migrationd::NAME"
 //   /etc/init.d/NAME ACTION                                    init script: a symbolic link to the agent
+//   /usr/lib/migrationd/amf ACTION [NAME]                      AMF: CLC-CLI command of a component; its name is in the environment
 #pragma once
 
 #include <map>
@@ -15,7 +16,7 @@
 
 namespace migrationd::agent {
 
-enum class Face { ocf, lsb };
+enum class Face { ocf, lsb, amf };
 
 struct Call {
   Face face = Face::ocf;
@@ -23,6 +24,8 @@ struct Call {
   std::string action;
   /// The resource's name.
   std::string resource;
+  /// AMF: the component's distinguished name.
+  std::string component;
 };
 
 using Environment = std::map<std::string, std::string>;
@@ -34,7 +37,11 @@ Face face_of(std::string_view program, const Environment& environment);
 /// one; both are the caller's mistake (code 2).
 Result<Call> understand(const std::vector<std::string>& arguments, const Environment& environment);
 
-/// Why `name` can't be the name of an init script's resource; empty: it can. It becomes a file's name.
+/// The name of the component that `component` is the distinguished name of, without what escapes it: "safComp=vm1,safSu=1,..."
+/// gives vm1. Errors: it begins with something else, or with a broken escape.
+Result<std::string> component_name(std::string_view component);
+
+/// Why `name` can't be the name of a resource that has a file; empty: it can. It becomes a file's name.
 std::string why_no_name(std::string_view name);
 
 /// One line for people: how to call this face.

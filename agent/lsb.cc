@@ -7,7 +7,6 @@
 #include "agent/ancestry.h"
 #include "agent/faces.h"
 #include "agent/resource-file.h"
-#include "migrationd/wire/local-codec.h"
 
 namespace migrationd::agent {
 
@@ -27,18 +26,6 @@ int status(const std::string& name, const Answer& answer) {
   if (answer.code == OcfCode::not_running) return ::write(STDOUT_FILENO, "stopped\n", 8) == 8 ? 3 : 4;
   complain(name + ": status unknown: ", answer.reason);
   return 4;
-}
-
-// Values that the daemon can't be told, because they aren't UTF-8.
-void drop_what_cannot_be_sent(ResourceFile& file) {
-  for (auto at = file.parameters.begin(); at != file.parameters.end();) {
-    if (wire::encode(wire::LocalRequest{.parameters = {*at}})) {
-      ++at;
-      continue;
-    }
-    if (file.complaint.empty()) file.complaint = "the value of " + at->first + " isn't UTF-8 and is not used";
-    at = file.parameters.erase(at);
-  }
 }
 
 }  // namespace

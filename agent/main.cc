@@ -2,6 +2,7 @@
 // The resource agent: started by the cluster manager for each action, asks the daemon beside it and ends. It
 // holds no state, because it is killed without warning when its time is up.
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <string>
@@ -24,12 +25,13 @@ void tidy_descriptors() {
     for (int fd = STDERR_FILENO + 1; fd < 1024; ++fd) ::close(fd);
 }
 
-Environment ocf_environment(char** variables) {
+Environment faces_environment(char** variables) {
   Environment environment;
   for (; *variables; ++variables) {
     const std::string_view text = *variables;
     const std::size_t equals = text.find('=');
-    if (text.starts_with("OCF_") && equals != std::string_view::npos)
+    const bool of_a_face = text.starts_with("OCF_") || text.starts_with("SA_AMF_") || text.starts_with("MIGRATIOND_");
+    if (of_a_face && equals != std::string_view::npos)
       environment.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
   return environment;
@@ -39,17 +41,21 @@ Environment ocf_environment(char** variables) {
 
 int main(int count, char** arguments) {
   tidy_descriptors();
-  const Installation installation{.daemon = MIGRATIOND_SBINDIR "/migrationd", .resources = MIGRATIOND_SYSCONFDIR "/migrationd/resources"};
-  const Environment environment = ocf_environment(::environ);
+  ::signal(SIGCHLD, SIG_DFL);  // a caller that ignored it would have the ends of our children lost
+  const Installation installation{.daemon = MIGRATIOND_SBINDIR "/migrationd", .resources = MIGRATIOND_SYSCONFDIR "/migrationd/resources",
+                                  .runtime = MIGRATIOND_RUNTIMEDIR};
+  const Environment environment = faces_environment(::environ);
   const std::string program = count > 0 ? arguments[0] : "";
   const auto call = understand(std::vector<std::string>(arguments, arguments + count), environment);
   if (!call) {
-    const bool ocf = face_of(program, environment) == Face::ocf;
-    complain(ocf ? "ocf-exit-reason:" : program + ": ", call.error());
+    const Face face = face_of(program, environment);
+    complain(face == Face::ocf ? "ocf-exit-reason:" : program + ": ", call.error());
+    if (face == Face::amf) return amf_refusal(count > 1 ? arguments[1] : "");
     return static_cast<int>(migrationd::wire::OcfCode::bad_arguments);
   }
   switch (call.value().face) {
     case Face::ocf: return run_ocf(installation, call.value(), environment, program);
     case Face::lsb: return run_lsb(installation, call.value(), program);
+    case Face::amf: return run_amf(installation, call.value(), environment, program);
   }
 }

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <set>
 
+#include "migrationd/wire/local-codec.h"
+
 namespace migrationd::agent {
 
 namespace {
@@ -84,6 +86,17 @@ ResourceFile read_resource_file(const std::string& directory, const std::string&
   if (file.complaint.empty()) file.parameters.try_emplace("config", default_config);
   else file.complaint = "the resource's file " + path + ": " + file.complaint;
   return file;
+}
+
+void drop_what_cannot_be_sent(ResourceFile& file) {
+  for (auto at = file.parameters.begin(); at != file.parameters.end();) {
+    if (wire::encode(wire::LocalRequest{.parameters = {*at}})) {
+      ++at;
+      continue;
+    }
+    if (file.complaint.empty()) file.complaint = "the value of " + at->first + " isn't UTF-8 and is not used";
+    at = file.parameters.erase(at);
+  }
 }
 
 }  // namespace migrationd::agent

@@ -32,4 +32,7 @@ ResourceFile parse_resource_file(std::string_view text);
 /// out: the file could have named another domain, so the resource's own record is asked first.
 ResourceFile read_resource_file(const std::string& directory, const std::string& name);
 
+/// Takes out the values that the daemon can't be told, because they aren't UTF-8; the first of them is a complaint.
+void drop_what_cannot_be_sent(ResourceFile& file);
+
 }  // namespace migrationd::agent

@@ -21,6 +21,9 @@ TEST_CASE("agent: the path it was called by tells the face, whatever the environ
   CHECK(face_of("/etc/init.d/x0", ocf) == Face::lsb);
   CHECK(face_of("/etc/rc0.d/K20x0", ocf) == Face::lsb);
   CHECK(face_of("x0", {}) == Face::lsb);
+  CHECK(face_of("/usr/lib/migrationd/amf", ocf) == Face::amf);
+  CHECK(face_of("/etc/init.d/amf", {{"SA_AMF_COMPONENT_NAME", "safComp=vm1"}}) == Face::lsb);
+  CHECK(face_of("/usr/lib/ocf/resource.d/migrationd/amf", {}) == Face::ocf);
 }
 
 TEST_CASE("agent: who is meant") {
@@ -32,6 +35,44 @@ TEST_CASE("agent: who is meant") {
   CHECK_FALSE(understand({}, {}).ok());
   CHECK_FALSE(understand({"/etc/init.d/x0", "a", "start"}, {}).ok());
   CHECK_FALSE(understand({"/etc/ha.d/resource.d/migrationd", "../x0", "start"}, {}).ok());
+}
+
+TEST_CASE("agent: the component's name in its distinguished name") {
+  const auto name = [](const char* component) {
+    const auto found = component_name(component);
+    return found ? found.value() : "refused";
+  };
+  CHECK(name("safComp=vm1,safSu=1,safSg=2N,safApp=vms") == "vm1");
+  CHECK(name("safComp=vm1") == "vm1");
+  CHECK(name("safComp=,safSu=1") == "");  // which why_no_name refuses
+  CHECK(name(R"(safComp=a\,b\\c\=d\ e,safSu=1)") == "a,b\\c=d e");
+  CHECK(name(R"(safComp=\2C\c3\B6,safSu=1)") == ",\xc3\xb6");
+  CHECK(name(R"(safComp=\2e.\2f,safSu=1)") == "../");  // why_no_name sees what is meant
+  for (const char* bad : {"", "vm1", "safSu=1,safComp=vm1", "SAFCOMP=vm1", "safComp=a\nb", R"(safComp=a\)", R"(safComp=\2)", R"(safComp=\2,safSu=1)",
+                          R"(safComp=\/)", R"(safComp=\zz)"})
+    CHECK(name(bad) == "refused");
+  CHECK(name(("safComp=a," + std::string(2048, 'x')).c_str()) == "refused");
+}
+
+TEST_CASE("agent: the resource of a component") {
+  const std::string program = "/usr/lib/migrationd/amf";
+  const Environment component{{"SA_AMF_COMPONENT_NAME", "safComp=vm1,safSu=1"}};
+  Environment named = component;
+  named["MIGRATIOND_RESOURCE"] = "x0";
+  const auto plain = understand({program, "am_stop"}, component);
+  REQUIRE(plain.ok());
+  CHECK(plain.value().face == Face::amf);
+  CHECK(plain.value().action == "am_stop");
+  CHECK(plain.value().resource == "vm1");
+  CHECK(plain.value().component == "safComp=vm1,safSu=1");
+  CHECK(understand({program, "am_stop"}, named).value().resource == "x0");
+  CHECK(understand({program, "am_stop", "x1"}, named).value().resource == "x1");
+  named["MIGRATIOND_RESOURCE"] = "";
+  CHECK_FALSE(understand({program, "am_stop"}, named).ok());
+  CHECK_FALSE(understand({program, "am_stop", "../x"}, component).ok());
+  CHECK_FALSE(understand({program, "am_stop"}, {}).ok());
+  CHECK_FALSE(understand({program}, component).ok());
+  CHECK_FALSE(understand({program, "am_stop"}, {{"SA_AMF_COMPONENT_NAME", R"(safComp=\2e\2e\2fx,safSu=1)"}}).ok());
 }
 
 TEST_CASE("agent: a resource's name is safe as a file's name") {
