@@ -62,7 +62,7 @@ class Round:
     @property
     def given(self):
         """Whether the destination has got it live."""
-        return said_since(self.destination, self.mark, " given ", "claim -> held")
+        return said_since(self.destination, self.mark, " given ") and said_since(self.destination, self.mark, "claim -> held")
 
     # -- faults ---------------------------------------------------------------------------------------------------
 

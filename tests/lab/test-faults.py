@@ -129,7 +129,7 @@ def case_destination_daemon_killed_right_after_the_hand_off():
     source, destination = on(lab)
     before, mark = boot_id_of(lab), since(destination)
     standby(lab, source)
-    wait_until(lambda: said_since(destination, mark, "given", "claim -> held"), 60, "the hand-off", interval=0.02)
+    wait_until(lambda: said_since(destination, mark, "claim -> held"), 60, "the hand-off", interval=0.02)
     daemon_again(destination, daemon_killed(destination))
     arrives(lab, destination)
     back_to_normal(lab)
