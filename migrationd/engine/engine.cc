@@ -122,6 +122,7 @@ DomainRunner& Engine::runner(const DomainUuid& uuid, const std::string& name) {
 // ---------------------------------------------------------------- hypervisor
 
 void Engine::domain_changed(const DomainUuid& uuid) {
+  notice_end(uuid);
   if (DomainRunner* one = find(uuid)) one->feed(event::HereChanged{});
 }
 
@@ -131,6 +132,7 @@ void Engine::hypervisor_changed(bool usable) {
                    usable ? "the hypervisor answers" : "the hypervisor does not answer");
   if (!usable) return;
   for (auto& [uuid, one] : runners_) {
+    recovered_ ? notice_end(uuid) : notice_earlier_end(uuid);
     if (!recovered_) one->feed(event::Recovered{});
     one->feed(event::HereChanged{});
   }

@@ -5,6 +5,7 @@
 //   engine.cc    runners, peers, hypervisor: routing only
 //   orders.cc    start, stop, monitor, migrate_to, migrate_from: their time and their answer
 //   stops.cc     what a stop means, and whether an offer still stands
+//   failures.cc  what the cluster manager is told of a domain that ended here by itself
 //   absence.cc   what proves a silent node absent: farewell, fencing, or the administrator's word
 //   definitions.cc what the domain is defined by, here and at the other nodes; with definition-keeper.cc
 //   readiness.cc may a domain come or boot here: memory, hypervisor, cluster manager
@@ -176,6 +177,18 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   static Milliseconds real_stop_time(const DomainRunner& runner);
   Instant real_stop_by(const Pending& pending);
 
+  // failures.cc
+  bool answers_for(const DomainRunner& runner) const;
+  bool ordered(const DomainUuid& uuid) const;
+  /// Tells the cluster manager, once, if the domain has come to its end.
+  void notice_end(const DomainUuid& uuid, bool earlier = false);
+  void notice_earlier_end(const DomainUuid& uuid);
+  void tell_end(const DomainUuid& uuid, recovery::Ending ending, bool earlier);
+  void report_end(const DomainUuid& uuid, const std::string& what, bool earlier, const std::string& alarm);
+  void end_told(const DomainUuid& uuid, bool reported);
+  bool wait_until_told(Pending& pending);
+  void answer_monitor(Order order, Callback<OrderReply> reply);
+
   // absence.cc
   void check_assumptions(const NodeName& node);
   void check_for_a_twin(const NodeName& node, const DomainRunner& runner, Epoch epoch);
@@ -247,6 +260,19 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::set<NodeName> old_farewells_;  ///< of these, those that an engine before this one heard, or that others know more of
   std::map<DomainUuid, std::string> unreadable_;
   std::set<NodeName> fencing_asked_;
+  /// The end of a domain that the cluster manager is, or was, told of.
+  struct Telling {
+    struct Monitor {
+      Order order;
+      Callback<OrderReply> reply;
+      TimerId timer = 0;
+    };
+    bool under_way = true;
+    std::set<handoff::Token> stops;   ///< that wait for it
+    std::map<std::uint64_t, Monitor> monitors;  ///< by when they came
+  };
+  std::map<DomainUuid, Telling> tellings_;
+  std::set<DomainUuid> crashed_;               ///< guests that are here, and looked at again
   std::set<DomainUuid> unproven_starts_;       ///< starts that failed only for want of proof, not cleaned up yet
   /// Who said over the link that is up now that it holds a domain.
   struct HeldBy {

@@ -75,7 +75,7 @@ OrderId Engine::order(Order order, Callback<OrderReply> reply) {
       return 0;
     }
     if (DomainRunner* known = order.definition ? find(order.definition->uuid) : nullptr) note_definition(*known, order, kept);
-    reply(monitor(order));
+    answer_monitor(std::move(order), std::move(reply));
     return 0;
   }
   if (order.kind == Order::Kind::reload) {

@@ -22,6 +22,7 @@ struct Policy {
   Milliseconds shutdown_timeout{0};       ///< how long the guest is waited for; 0: what the stop's time allows
   bool start_resources = false;           ///< the hypervisor's pools and networks that it uses are started before it comes
   bool restart_if_incompatible = false;   ///< a node that can't take it running gets it by a stop and a boot
+  bool stay_off = false;                  ///< a guest that was powered off is not started again
   std::optional<CopyOnWrite> disk;        ///< made before a boot
   std::string save_config_to;             ///< the file to which a changed definition is written back; empty: it is not
   std::optional<int> priority;            ///< where not all can leave at once; nothing: the cluster manager's

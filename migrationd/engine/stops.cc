@@ -56,7 +56,7 @@ void Engine::mean_stop(handoff::Token token) {
   const auto found = pending_.find(token);
   if (found == pending_.end()) return;
   Pending& pending = *found->second;
-  if (wait_for_hypervisor(pending)) return;
+  if (wait_until_told(pending) || wait_for_hypervisor(pending)) return;
   DomainRunner& runner = *find(pending.uuid);
   if (!is_ours(runner.state(), runner.view())) {
     runner.feed(event::Stop{token, StopMeaning::real, {}});

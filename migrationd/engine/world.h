@@ -17,6 +17,7 @@
 #include "migrationd/base/ids.h"
 #include "migrationd/base/result.h"
 #include "migrationd/handoff/handoff.h"
+#include "migrationd/recovery/ending.h"
 #include "migrationd/wire/peer-message.h"
 
 namespace migrationd::engine {
@@ -45,6 +46,7 @@ struct DomainView {
   handoff::Here here = handoff::Here::unknown;
   bool healthy = false;            ///< running, and neither crashed, panicked nor stopped by an I/O error
   bool job = false;                ///< a migration job is active here (as source)
+  bool crashed = false;            ///< the guest has panicked, and is still here
   bool fetching = false;           ///< running, and its memory still comes from where it was (post-copy)
   /// `here` is unknown for the one reason that the hypervisor is silent: when it last spoke the domain ran and was
   /// healthy, and its emulator's process is alive still. Proof enough for a monitor, for nothing else.
@@ -147,6 +149,8 @@ class Hypervisor {
   /// listing is complete and fresh, no emulator with this UUID is alive, and the last one vanished at least
   /// five seconds ago or its end was seen as an end (not a reboot).
   virtual DomainView look(const DomainUuid& uuid) const = 0;
+  /// How it came to its end here, last; `name`: of its log.
+  virtual recovery::Ending ending(const DomainUuid& uuid, const std::string& name) const = 0;
   /// All domains in memory.
   virtual std::map<DomainUuid, DomainView> all() const = 0;
   /// A new complete look; then `look` is fresh.
@@ -308,6 +312,11 @@ class ClusterManager {
   virtual void judge_offer(const OfferQuestion& question, Callback<OfferJudgement> done) = 0;
   /// The operation history of a start that failed for want of proof is cleaned up (crm_resource --cleanup).
   virtual void clean_up(const std::string& resource, Callback<Outcome> done) = 0;
+  /// The resource, which it believes to run here, has ended by itself, `what`: it is to recover it now and not at the next monitor.
+  /// Error: it can't be told so, or believes something else, or has no way to be told.
+  virtual void report_failure(const std::string& resource, const std::string& what, Callback<Outcome> done) = 0;
+  /// The resource, which ended here, is not to be started before somebody says so. Where nothing starts it anyway: ok.
+  virtual void stay_off(const std::string& resource, Callback<Outcome> done) = 0;
   /// The resource's parameters as the cluster's configuration has them now, all of them. Error: that can't be told, or it is not
   /// one of this agent's.
   virtual void parameters_of(const std::string& resource, Callback<Result<std::map<std::string, std::string>>> done) = 0;

@@ -10,6 +10,9 @@ namespace migrationd::io {
 
 inline constexpr const char* libvirt_log_directory = "/var/log/libvirt/qemu";
 
+/// The last `bytes` of the log of the domain `name` in `directory`; empty where it can't be read.
+std::string end_of_domain_log(const std::string& directory, const std::string& name, std::size_t bytes);
+
 class DomainLog {
  public:
   /// Reads the log of the domain `name` in `directory` from its present end on. Where that can't be done, nothing is found in it.

@@ -56,7 +56,9 @@ void paused_view(DomainView& view, const DomainFacts& facts) {
                                                                                              : "post-copy failed: its destination can't fetch its memory");
     case VIR_DOMAIN_PAUSED_IOERROR: return set_view(view, Here::running, false, "paused (I/O error)");
     case VIR_DOMAIN_PAUSED_WATCHDOG: return set_view(view, Here::running, false, "paused (its watchdog fired)");
-    case VIR_DOMAIN_PAUSED_CRASHED: return set_view(view, Here::running, false, "paused (the guest crashed)");
+    case VIR_DOMAIN_PAUSED_CRASHED:
+      view.crashed = true;
+      return set_view(view, Here::running, false, "paused (the guest crashed)");
     case VIR_DOMAIN_PAUSED_SHUTTING_DOWN: return set_view(view, Here::running, false, "shutting down");
     case VIR_DOMAIN_PAUSED_SAVE: return set_view(view, Here::running, false, "being saved");
     case VIR_DOMAIN_PAUSED_UNKNOWN:
@@ -95,6 +97,7 @@ DomainView view_of(const DomainFacts& facts) {
       set_view(view, Here::running, false, "shutting down");
       return view;
     case VIR_DOMAIN_CRASHED:
+      view.crashed = true;
       set_view(view, Here::running, false, "crashed (the guest panicked)");
       return view;
     case VIR_DOMAIN_SHUTOFF:  // the registry is only told of active ones
@@ -105,7 +108,7 @@ DomainView view_of(const DomainFacts& facts) {
 }
 
 bool same_view(const DomainView& a, const DomainView& b) {
-  return a.name == b.name && a.here == b.here && a.healthy == b.healthy && a.job == b.job && a.fetching == b.fetching && a.memory_kib == b.memory_kib &&
+  return a.name == b.name && a.here == b.here && a.healthy == b.healthy && a.job == b.job && a.crashed == b.crashed && a.fetching == b.fetching && a.memory_kib == b.memory_kib &&
          a.detail == b.detail;
 }
 

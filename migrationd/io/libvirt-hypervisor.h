@@ -21,6 +21,7 @@
 
 #include "migrationd/engine/world.h"
 #include "migrationd/io/blocking-calls.h"
+#include "migrationd/io/domain-endings.h"
 #include "migrationd/io/domain-log.h"
 #include "migrationd/io/domain-registry.h"
 #include "migrationd/io/emulator.h"
@@ -76,6 +77,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
   void listen(engine::HypervisorListener* listener) override { listener_ = listener; }
   engine::DomainView look(const DomainUuid& uuid) const override;
   std::map<DomainUuid, engine::DomainView> all() const override;
+  recovery::Ending ending(const DomainUuid& uuid, const std::string& name) const override;
   void refresh(engine::Callback<Outcome> done) override;
   void boot(const engine::Definition& definition, engine::Callback<Outcome> done) override;
   void resume(const DomainUuid& uuid, engine::Callback<Outcome> done) override;
@@ -171,6 +173,7 @@ class LibvirtHypervisor : public engine::Hypervisor {
   BlockingCalls calls_;
   BlockingCalls long_calls_;  ///< migrations: as many as are ordered, none waits for another
   DomainRegistry registry_;
+  DomainEndings endings_;
   Connection connection_;
   std::uint64_t generation_ = 0;  ///< of the connection; late words of an older one are dropped
   std::string trouble_ = "not connected yet";

@@ -113,6 +113,7 @@ void LibvirtHypervisor::audit() {
 void LibvirtHypervisor::on_event(const DomainEvent& event) {
   if (event.kind == DomainEvent::Kind::lifecycle) {
     log_.write(Level::debug, event.name, "libvirt event " + lifecycle_text(event.event, event.detail));
+    endings_.saw(event.uuid, event.event, event.detail);
     if (event.event == VIR_DOMAIN_EVENT_STARTED) registry_.sighted(event.uuid);
     if (event.event == VIR_DOMAIN_EVENT_STOPPED) registry_.stopped(event.uuid, event.detail, boot_time());
     // What it says is certain, and the destination waits for it: a reading can hang behind the job's own calls for seconds.
@@ -126,6 +127,7 @@ void LibvirtHypervisor::on_event(const DomainEvent& event) {
       tell();
     }
   }
+  if (event.kind == DomainEvent::Kind::reboot) endings_.forget(event.uuid);
   if (auto jobs = jobs_.find(event.uuid); jobs != jobs_.end())
     for (const auto& job : std::vector(jobs->second)) job->event(event);
   read(event.uuid);
@@ -272,10 +274,17 @@ void LibvirtHypervisor::tell() {
     return !shown_.contains(item.first) && !item.second.reading && item.second.waiting.empty() && registry_.fresh();
   });
   if (listener_ == nullptr || !usable_told_) return;
-  for (const DomainUuid& uuid : changed) listener_->domain_changed(uuid);
+  for (const DomainUuid& uuid : changed) {
+    listener_->domain_changed(uuid);
+    if (look(uuid).here == handoff::Here::absent) endings_.forget(uuid);
+  }
 }
 
 DomainView LibvirtHypervisor::look(const DomainUuid& uuid) const { return registry_.look(uuid, boot_time()); }
+
+recovery::Ending LibvirtHypervisor::ending(const DomainUuid& uuid, const std::string& name) const {
+  return endings_.how_it_ended(uuid, config_.log_directory, name);
+}
 
 std::map<DomainUuid, DomainView> LibvirtHypervisor::all() const { return registry_.all(boot_time()); }
 

@@ -144,6 +144,7 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
     }
     policy.start_resources = parameters.start_resources;
     policy.restart_if_incompatible = parameters.restart_if_incompatible;
+    policy.stay_off = parameters.stay_off;
     if (!parameters.backingfile.empty())
       policy.disk = engine::CopyOnWrite{parameters.backingfile, disk_beside(parameters.config), parameters.stateless, parameters.copyindirs, parameters.config};
     policy.priority = parameters.priority;

@@ -167,20 +167,17 @@ void PacemakerCluster::staying(engine::Callback<Outcome> done) {
     boost::asio::post(loop_, [done] { done(Error{"Pacemaker does not run there"}); });
     return;
   }
-  staying_asked_.push_back(std::move(done));
-  if (staying_asked_.size() > 1) return;
-  const ProcessOrder order{{"crm_mon", "-1", "--output-as=xml"}, {}, staying_limit};
-  run_process(loop_.get_executor(), order, [this, weak = std::weak_ptr<int>(life_), order](Result<ProcessEnd> end) {
-    if (!weak.lock()) return;
-    Outcome said = Done{};
-    if (!end.ok()) {
-      said = Error{end.error()};
-    } else if (end.value().exit_status != 0) {
-      said = Error{describe(order, end.value())};
-    } else {
-      said = staying_by_monitor(end.value().out, settings_.self);
-    }
-    for (auto& done : std::exchange(staying_asked_, {})) done(said);
+  monitor([self = settings_.self, done = std::move(done)](const Result<std::string>& said) {
+    done(said.ok() ? staying_by_monitor(said.value(), self) : Outcome(Error{said.error()}));
+  });
+}
+
+void PacemakerCluster::monitor(engine::Callback<Result<std::string>> done) {
+  monitor_asked_.push_back(std::move(done));
+  if (monitor_asked_.size() > 1) return;
+  const ProcessOrder order{{"crm_mon", "-1", "--output-as=xml"}, {}, staying_limit, largest_configuration};
+  ask<std::string>(order, [](const std::string& said) -> Result<std::string> { return said; }, [this](const Result<std::string>& said) {
+    for (auto& done : std::exchange(monitor_asked_, {})) done(said);
   });
 }
 

@@ -44,6 +44,10 @@ bool fencing_in_cib(const std::string& cib);
 /// shut down, standby, no quorum), or that it can't be told.
 Outcome staying_by_monitor(const std::string& xml, const NodeName& node);
 
+/// Whether Pacemaker believes that `resource`, one of this agent's, runs on `node` and there alone, and looks after it, by the
+/// answer of `crm_mon -1 --output-as=xml`. Error: why not (unmanaged, failed already, being stopped), or that it can't be told.
+Outcome running_by_monitor(const std::string& xml, const std::string& resource, const NodeName& node);
+
 /// What crm_resource says of a resource's priority, as a number; nothing said: 0.
 Result<int> priority_in(const std::string& said);
 
@@ -75,6 +79,8 @@ class PacemakerCluster : public ClusterSource {
   void fencing_configured(engine::Callback<bool> done) override;
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
   void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
+  void report_failure(const std::string& resource, const std::string& what, engine::Callback<Outcome> done) override;
+  void stay_off(const std::string& resource, engine::Callback<Outcome> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
   void parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) override;
   void priority_of(const std::string& resource, engine::Callback<Result<int>> done) override;
@@ -97,6 +103,10 @@ class PacemakerCluster : public ClusterSource {
   void tick();
   /// Looks at the history of `node` and remembers it.
   void look_at_history(const NodeName& node, engine::Callback<Result<std::vector<Fencing>>> done);
+  /// crm_mon's answer in its XML form.
+  void monitor(engine::Callback<Result<std::string>> done);
+  /// Carries it out about a resource that Pacemaker believes to run here.
+  void carry_out_if_it_runs_here(const std::string& resource, const ProcessOrder& order, engine::Callback<Outcome> done);
   /// Runs a program of the cluster manager's; ok when it ends with 0.
   void carry_out(const ProcessOrder& order, engine::Callback<Outcome> done);
 
@@ -115,7 +125,7 @@ class PacemakerCluster : public ClusterSource {
   std::set<NodeName> looks_wanted_;   ///< whose history of fencings is to be remembered
   std::set<NodeName> looks_under_way_;
   std::map<NodeName, std::string> doubts_;  ///< said last
-  std::vector<engine::Callback<Outcome>> staying_asked_;  ///< all answered by the one crm_mon that runs
+  std::vector<engine::Callback<Result<std::string>>> monitor_asked_;  ///< all answered by the one crm_mon that runs
   UtilizationKeeper utilization_;
   boost::asio::steady_timer ticks_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);

@@ -246,6 +246,7 @@ Outcome assign(Parameters& to, std::string_view name, const std::string& value) 
     else if (*parse_boolean(value) && *attribute == Parameters::Attribute::leave) *attribute = Parameters::Attribute::unset;
   }
   if (name == "on_incompatible") to.restart_if_incompatible = value == "restart";
+  if (name == "on_poweroff") to.stay_off = value == "stay-off";
   if (name == "backingfile") {
     to.backingfile = value;
     return check_path(name, value);

@@ -45,6 +45,7 @@ struct Parameters {
   Milliseconds start_timeout{90'000};
   Unfenced unfenced = Unfenced::refuse;
   bool restart_if_incompatible = false;
+  bool stay_off = false;                 ///< a guest that was powered off
   std::string backingfile;               ///< absolute path
   bool stateless = false;
   std::vector<std::string> copyindirs;   ///< absolute paths

@@ -124,6 +124,12 @@ constexpr auto rows = std::to_array<Row>({
      .long_text = "What a migration does when the destination can't take the guest as it runs, because of its CPU or machine type. "
                   "fail: the migration fails, and the guest runs on. restart: where the guest can be booted there from its definition, "
                   "it is stopped here and booted there; the migration succeeds."},
+    {.name = "on_poweroff", .type = Type::choice, .preset = "restart", .choices = "restart|stay-off",
+     .short_text = "What to do when the guest was powered off",
+     .long_text = "What to do when the guest was powered off from inside, or by an administrator with virsh (shutdown, destroy), and not by the "
+                  "cluster. restart: that is a failure as any other, and the cluster manager, told of it at once, starts the guest again. "
+                  "stay-off: it stays off; under Pacemaker the resource is set to target-role=Stopped, so that nothing starts it until you "
+                  "do. A guest that crashes, or whose emulator is killed, is started again in any case. Needs the daemon."},
     {.name = "start_resources", .type = Type::boolean, .preset = "false",
      .short_text = "Start libvirt's pools and networks first",
      .long_text = "Start the libvirt storage pools and networks that the domain's definition names and that are not active, before "
@@ -184,11 +190,6 @@ constexpr auto rows = std::to_array<Row>({
                   "daemon or the network between them fails; then it is booted anew. It is not slowed down before that (see auto_converge). Only "
                   "with migration_transport=migrationd, and not with several streams (--parallel). QEMU must be allowed to use userfaultfd on "
                   "the nodes (sysctl vm.unprivileged_userfaultfd=1); to one where it is not the domain is migrated without."},
-    {.name = "on_poweroff", .type = Type::choice, .preset = "restart", .choices = "restart|stop",
-     .comes_with = "the health checks",
-     .short_text = "What to do when the guest powers itself off",
-     .long_text = "restart: a guest that powered itself off is a failure, and the cluster manager starts it again. stop: "
-                  "it stays off."},
     {.name = "snapshot", .comes_with = "the snapshots",
      .short_text = "Directory for the memory of a stopped domain",
      .long_text = "Directory to which the memory of a domain is saved when it is stopped, and from which it is taken "

@@ -187,4 +187,22 @@ all_mutants() {
   $1 half-a-disk migrationd/io/copy-on-write.cc \
     's/const std::string temporary = disk.image + ".new";/const std::string temporary = disk.image;/' \
     'unit copy-on-write: what fails leaves the old disk*'
+  $1 our-own-stop-reported migrationd/engine/failures.cc \
+    's/return !ordered(runner.record().uuid);/return true;/' \
+    'unit failures: a domain that ends while an order about it*'
+  $1 reported-twice migrationd/engine/failures.cc \
+    's/if (told->second.under_way || .*) return;/if (false) return;/' \
+    'unit failures: a held domain that ends is reported at once*'
+  $1 stop-before-the-report migrationd/engine/stops.cc \
+    's/if (wait_until_told(pending) || /if (/' \
+    'unit failures: a stop is answered after the report*'
+  $1 not-running-before-it-is-kept-off migrationd/engine/failures.cc \
+    's/if (found == tellings_.end() || !found->second.under_way) return reply(monitor(order));/return reply(monitor(order));/' \
+    'unit failures: on_poweroff=stay-off keeps a guest off*'
+  $1 unmanaged-reported migrationd/io/pacemaker-failure.cc \
+    's/if (!is("managed", "true"))/if (false)/' \
+    'unit failures: Pacemaker is told only of what it believes*'
+  $1 kill-is-a-poweroff migrationd/io/domain-endings.cc \
+    's/detail == VIR_DOMAIN_EVENT_SHUTDOWN_HOST ? Sign::signalled : //' \
+    'unit endings: a killed emulator and a panic are a crash*'
 }

@@ -55,6 +55,8 @@ engine::DomainView Daemon::look(const DomainUuid& uuid) const {
   return none;
 }
 
+recovery::Ending Daemon::ending(const DomainUuid& uuid, const std::string&) const { return node.libvirt.ending(uuid); }
+
 void Daemon::refresh(engine::Callback<Outcome> done) {
   node.libvirt.ask(self(), [this, done = std::move(done)](Outcome outcome) {
     if (outcome.ok()) node.look_again();
@@ -229,6 +231,24 @@ void Daemon::intent_of_stop(const engine::StopQuestion& question, engine::Callba
 void Daemon::judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) {
   sim.to_daemon(sim.settings.intent, self(), [this, question, done] {
     done(sim.judge_offer(node.name, question.stop.uuid));
+  });
+}
+
+void Daemon::report_failure(const std::string& resource, const std::string& what, engine::Callback<Outcome> done) {
+  sim.to_daemon(sim.settings.tell, self(), [this, resource, what, done] {
+    if (!active_here() || !sim.settings.told) return done(Error{"the cluster manager does not listen"});
+    if (!sim.believed_on(node.name, sim.uuid_of(resource))) return done(Error{"the cluster manager does not believe it here"});
+    sim.failure_reported(node.name, sim.uuid_of(resource), what);
+    done(Done{});
+  });
+}
+
+void Daemon::stay_off(const std::string& resource, engine::Callback<Outcome> done) {
+  sim.to_daemon(sim.settings.tell, self(), [this, resource, done] {
+    if (!active_here() || !quorate() || !sim.settings.stay_off_kept) return done(Error{"no quorum"});
+    if (!sim.believed_on(node.name, sim.uuid_of(resource))) return done(Error{"the cluster manager does not believe it here"});
+    sim.stays_off(node.name, sim.uuid_of(resource));
+    done(Done{});
   });
 }
 

@@ -93,7 +93,9 @@ void Simulation::note_stop(Node& at, const DomainUuid& uuid) {
 /// stop that was meant.
 void Simulation::instance_ended(Node& at, const DomainUuid& uuid, const Instance& was, Libvirt::Cause cause) {
   if (cause == Libvirt::Cause::migrated) left_[uuid] = {at.name, was.image};
-  const bool accident = cause == Libvirt::Cause::crash || cause == Libvirt::Cause::guest;
+  const bool by_itself = cause == Libvirt::Cause::guest || cause == Libvirt::Cause::failed || cause == Libvirt::Cause::powered_off ||
+                         cause == Libvirt::Cause::by_hand;
+  const bool accident = cause == Libvirt::Cause::crash || by_itself;
   if (accident && was.run != Instance::Run::incoming) excused_.insert({uuid, was.image});
   if (was.stale || was.run == Instance::Run::incoming || image_lives(uuid, was.image)) return;
   if (images_[uuid] != was.image) return;  // an older one, lost before
@@ -101,6 +103,9 @@ void Simulation::instance_ended(Node& at, const DomainUuid& uuid, const Instance
   switch (cause) {
     case Libvirt::Cause::crash:
     case Libvirt::Cause::guest:
+    case Libvirt::Cause::failed:
+    case Libvirt::Cause::powered_off:
+    case Libvirt::Cause::by_hand:
     case Libvirt::Cause::dead_man:
       return;
     case Libvirt::Cause::migrated:

@@ -16,10 +16,39 @@ const char* to_string(Libvirt::Cause cause) {
     case Libvirt::Cause::dropped: return "copy dropped by libvirt";
     case Libvirt::Cause::shutdown: return "shut down";
     case Libvirt::Cause::guest: return "died";
+    case Libvirt::Cause::failed: return "crashed";
+    case Libvirt::Cause::powered_off: return "powered itself off";
+    case Libvirt::Cause::by_hand: return "destroyed by hand";
     case Libvirt::Cause::crash: return "lost with its node";
     case Libvirt::Cause::dead_man: return "ended by the dead-man";
   }
   return "?";
+}
+
+namespace {
+
+std::vector<recovery::Sign> signs_of(Libvirt::Cause cause) {
+  using recovery::Sign;
+  switch (cause) {
+    case Libvirt::Cause::order:
+    case Libvirt::Cause::dropped:
+    case Libvirt::Cause::by_hand:
+    case Libvirt::Cause::dead_man: return {Sign::signalled, Sign::destroyed};
+    case Libvirt::Cause::migrated: return {Sign::migrated};
+    case Libvirt::Cause::shutdown:
+    case Libvirt::Cause::powered_off: return {Sign::guest_shut_down, Sign::off};
+    case Libvirt::Cause::failed: return {Sign::failed};
+    case Libvirt::Cause::guest:
+    case Libvirt::Cause::crash: return {};
+  }
+  return {};
+}
+
+}  // namespace
+
+recovery::Ending Libvirt::ending(const DomainUuid& uuid) const {
+  const auto found = signs_.find(uuid);
+  return recovery::how_it_ended(found == signs_.end() ? std::vector<recovery::Sign>{} : found->second);
 }
 
 bool Libvirt::executes(const DomainUuid& uuid) const {
@@ -193,6 +222,7 @@ void Libvirt::end(const DomainUuid& uuid, Cause cause) {
   if (found == instances.end()) return;
   const Instance was = found->second;
   instances.erase(found);
+  signs_[uuid] = signs_of(cause);
   if (cause == Cause::migrated) ended_migrated_[uuid] = true;
   if (cause == Cause::guest) crashed_at_[uuid] = sim_.now();
   sim_.log(node_.name, was.name + " " + to_string(cause) + ", memory " + std::to_string(was.image));

@@ -63,7 +63,8 @@ class Libvirt {
  public:
   enum class Service { up, hung, down };
   /// Why an instance ends: whether losing its memory is somebody's wish or an accident of the scenario.
-  enum class Cause { order, migrated, dropped, shutdown, guest, crash, dead_man };
+  /// guest: it vanished without an event; failed, powered_off, by_hand (virsh destroy): with libvirt's events of it.
+  enum class Cause { order, migrated, dropped, shutdown, guest, failed, powered_off, by_hand, crash, dead_man };
 
   Libvirt(Simulation& simulation, Node& node) : sim_(simulation), node_(node) {}
 
@@ -72,6 +73,7 @@ class Libvirt {
 
   bool executes(const DomainUuid& uuid) const;
   engine::DomainView view(const DomainUuid& uuid) const;
+  recovery::Ending ending(const DomainUuid& uuid) const;
   std::uint64_t free_memory_kib() const;
 
   // what a daemon asks for; each answered once
@@ -136,6 +138,7 @@ class Libvirt {
   Simulation& sim_;
   Node& node_;
   std::map<DomainUuid, std::shared_ptr<Job>> jobs_;
+  std::map<DomainUuid, std::vector<recovery::Sign>> signs_;  ///< of its last end
   std::map<DomainUuid, bool> ended_migrated_;   ///< libvirt's per-domain log: how the last one ended
   std::map<DomainUuid, Time> crashed_at_;
   std::deque<std::pair<Effect, std::function<void(std::string)>>> held_up_;

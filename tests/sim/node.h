@@ -34,6 +34,7 @@ struct Daemon : engine::Clock,
   // engine::Hypervisor
   void listen(engine::HypervisorListener* listener) override { hypervisor_listener = listener; }
   engine::DomainView look(const DomainUuid& uuid) const override;
+  recovery::Ending ending(const DomainUuid& uuid, const std::string& name) const override;
   std::map<DomainUuid, engine::DomainView> all() const override { return views; }
   void refresh(engine::Callback<Outcome> done) override;
   void boot(const engine::Definition& definition, engine::Callback<Outcome> done) override;
@@ -74,6 +75,8 @@ struct Daemon : engine::Clock,
   void fencing_configured(engine::Callback<bool> done) override;
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
   void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
+  void report_failure(const std::string& resource, const std::string& what, engine::Callback<Outcome> done) override;
+  void stay_off(const std::string& resource, engine::Callback<Outcome> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
   void parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) override;
   // engine::Journal

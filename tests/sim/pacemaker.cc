@@ -18,6 +18,10 @@ Pacemaker::Pacemaker(Simulation& simulation, std::string domain, std::vector<Op>
 
 void Pacemaker::begin() {
   sim_.plan = [this](const NodeName& node, const DomainUuid&) { return plan(node); };
+  sim_.on_failure = [this](const NodeName& node) {
+    for (auto& [at, planner] : planners_)
+      if (planner.recovering && planner.members.contains(node) && planner.status[node] == Status::running) planner.status[node] = Status::failed;
+  };
   tick();
 }
 

@@ -23,9 +23,12 @@ void Scenario::set(int line, const std::string& name, const std::string& value) 
                                               {"journal", &settings.journal},
                                               {"fence-time", &settings.fence},
                                               {"reboot", &settings.reboot},
+                                              {"tell", &settings.tell},
                                               {"call-deadline", &settings.call_deadline},
                                               {"handoff-timeout", &settings.handoff_timeout}};
   const std::map<std::string, std::pair<bool*, std::map<std::string, bool>>> choices = {
+      {"told", {&settings.told, {{"yes", true}, {"no", false}}}},
+      {"stay-off", {&settings.stay_off_kept, {{"kept", true}, {"refused", false}}}},
       {"manager", {&settings.manager, {{"runs", true}, {"none", false}}}},
       {"fencing", {&settings.fencing, {{"possible", true}, {"impossible", false}}}},
       {"fence-devices", {&settings.fencing_fails, {{"silent", true}, {"none", false}}}},
@@ -42,7 +45,7 @@ void Scenario::set(int line, const std::string& name, const std::string& value) 
     *choice->second.first = found->second;
   } else if (name == "node-memory") {
     settings.memory_kib = std::stoull(value) * 1024;
-  } else if (name == "handoff" || name == "migration_speed" || name == "on_incompatible") {
+  } else if (name == "handoff" || name == "migration_speed" || name == "on_incompatible" || name == "on_poweroff") {
     sim_.parameters[name] = value;
   } else {
     wrong(line, "there is nothing '" + name + "' to set");
@@ -197,6 +200,9 @@ void Scenario::do_guest(const Statement& s) {
   if (found == libvirt.instances.end()) wrong(s.line, "it is not there at this moment");
   if (s.words[0] == "deaf-guest") found->second.deaf = true;
   if (s.words[0] == "kill-guest") libvirt.end(uuid, Libvirt::Cause::guest);
+  if (s.words[0] == "crash-guest") libvirt.end(uuid, Libvirt::Cause::failed);
+  if (s.words[0] == "poweroff-guest") libvirt.end(uuid, Libvirt::Cause::powered_off);
+  if (s.words[0] == "destroy-guest") libvirt.end(uuid, Libvirt::Cause::by_hand);
   if (s.words[0] == "sick-guest") libvirt.sicken(uuid);
 }
 

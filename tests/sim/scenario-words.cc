@@ -7,6 +7,7 @@
 //   intent DOMAIN NODE real|keep|offer TO|push TO|short-offer TO          judge DOMAIN NODE stands|real|take-back
 //   may-stop DOMAIN NODE         a move from there may become a real stop: its end is no loss without an excuse
 //   by-hand DOMAIN NODE          kill-guest|sick-guest|deaf-guest DOMAIN NODE
+//   crash-guest|poweroff-guest|destroy-guest DOMAIN NODE (libvirt tells of it; destroy-guest: an administrator's virsh)
 //   cut|heal FROM TO [peers|cluster|migration]           part|join A B [CHANNEL] (both ways)
 //   crash|crash-written|boot NODE                        reinstall NODE (a new disk, then boots)
 //   kill-daemon|kill-daemon-written|kill-daemon-unsent|restart-daemon|freeze-daemon|thaw-daemon NODE
@@ -19,7 +20,7 @@
 //   farewell NODE  drain NODE S   forget NODE OTHER
 //   require DOMAIN running-on NODE | nowhere | memory-kept | memory-lost
 //   require NODE state=PHASE DOMAIN | answered KIND DOMAIN success|failure|CODE|waiting | said TEXT... | unsaid TEXT...
-//           | up | down | no-copy DOMAIN
+//           | up | down | no-copy DOMAIN | reports DOMAIN N (how often the cluster manager was told of its failure there)
 //
 // Conditions of `when`: NODE state=PHASE [DOMAIN], NODE answered KIND, step WORDS... (as the matrix names them).
 #include <algorithm>
@@ -72,7 +73,7 @@ const std::map<std::string, Scenario::Word>& Scenario::verbs() {
       {"restart-daemon", &S::do_daemon}, {"freeze-daemon", &S::do_daemon}, {"thaw-daemon", &S::do_daemon},
       {"kill-libvirtd", &S::do_libvirtd}, {"restart-libvirtd", &S::do_libvirtd}, {"hang-libvirtd", &S::do_libvirtd},
       {"thaw-libvirtd", &S::do_libvirtd}, {"lose-finish", &S::do_libvirtd}, {"kill-guest", &S::do_guest},
-      {"sick-guest", &S::do_guest}, {"deaf-guest", &S::do_guest}, {"fence", &S::do_fence},
+      {"crash-guest", &S::do_guest}, {"poweroff-guest", &S::do_guest}, {"destroy-guest", &S::do_guest}, {"sick-guest", &S::do_guest}, {"deaf-guest", &S::do_guest}, {"fence", &S::do_fence},
       {"stop-cluster", &S::do_cluster}, {"leave-cluster", &S::do_cluster}, {"join-cluster", &S::do_cluster}, {"fill-disk", &S::do_disk},
       {"free-disk", &S::do_disk}, {"other-disk", &S::do_other_disk}, {"other-cpu", &S::do_other_cpu}, {"jump-clock", &S::do_clock}, {"jump-wall-clock", &S::do_clock},
       {"lose", &S::do_message}, {"repeat", &S::do_message}, {"late", &S::do_message}, {"farewell", &S::do_leave},
@@ -118,9 +119,10 @@ void Scenario::check_statement(const Statement& s) const {
     const std::string& what = word_at(s, 2);
     if (sim_.node(word_at(s, 1)) != nullptr) {
       const bool state = what.starts_with("state=") && phases().contains(what.substr(6));
-      static const std::set<std::string> known = {"answered", "said", "unsaid", "up", "down", "no-copy"};
+      static const std::set<std::string> known = {"answered", "said", "unsaid", "up", "down", "no-copy", "reports"};
       if (!state && !known.contains(what)) wrong(s.line, "can't require '" + what + "' of a node");
-      if (state || what == "no-copy") domain_at(s, 3);
+      if (state || what == "no-copy" || what == "reports") domain_at(s, 3);
+      if (what == "reports") word_at(s, 4);
       if (what == "answered") domain_at(s, 4), word_at(s, 5);
       if (what == "answered" && !order_kinds().contains(s.words[3])) wrong(s.line, "no order '" + s.words[3] + "'");
     } else {
@@ -179,6 +181,11 @@ void Scenario::do_require(const Statement& s) {
   if (what == "up" && !node->powered) failed("it is down");
   if (what == "down" && node->powered) failed("it is up");
   if (what == "no-copy" && node->libvirt.instances.contains(domain_at(s, 3))) failed("there is one");
+  if (what == "reports") {
+    const auto found = sim_.failure_reports.find({node->name, domain_at(s, 3)});
+    const std::string reports = std::to_string(found == sim_.failure_reports.end() ? 0 : found->second);
+    if (reports != s.words[4]) failed("it was " + reports);
+  }
   if (what.starts_with("state=")) {
     const std::string phase = handoff::to_string(node->state_of(domain_at(s, 3)).phase);
     if (phase != what.substr(6)) failed("it is " + phase);

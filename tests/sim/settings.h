@@ -30,6 +30,9 @@ struct Settings {
   // the cluster manager
   bool manager = true;            ///< without it no node sees another as a member, and no quorum is asked for
   Time intent = 30;
+  Time tell = 50;                 ///< until it was told of a failure, or to keep something off
+  bool told = true;               ///< it listens to that
+  bool stay_off_kept = true;
   bool fencing_fails = false;     ///< where it is not possible: it is configured, but no device answers
   bool dead_man = true;           ///< it can be armed
   bool fencing = true;

@@ -213,6 +213,8 @@ Result<engine::Policy> Simulation::policy_of(const std::map<std::string, std::st
   const auto handoff = given.find("handoff");
   if (handoff != given.end() && handoff->second == "off") policy.handoff = engine::Policy::Handoff::off;
   const auto incompatible = given.find("on_incompatible");
+  const auto off = given.find("on_poweroff");
+  policy.stay_off = off != given.end() && off->second == "stay-off";
   policy.restart_if_incompatible = incompatible != given.end() && incompatible->second == "restart";
   if (const auto speed = given.find("migration_speed"); speed != given.end()) {
     policy.way_to = [mib = std::stoull(speed->second)](const std::string&, const NodeName& to) {
@@ -231,6 +233,52 @@ Result<engine::Policy> Simulation::policy_of(const std::map<std::string, std::st
     };
   }
   return policy;
+}
+
+// ---------------------------------------------------------------- what ended by itself
+
+/// By what was ordered there since the node's boot, as Pacemaker's own history has it.
+bool Simulation::believed_on(const NodeName& name, const DomainUuid& uuid) const {
+  for (auto action = actions_.rbegin(); action != actions_.rend(); ++action) {
+    const Action& one = **action;
+    if (one.uuid != uuid || one.kind == OrderKind::monitor || one.kind == OrderKind::reload) continue;
+    if (!one.answered) return false;  // something is under way
+    if (one.reply.code != wire::OcfCode::success) continue;
+    const bool begins = one.kind == OrderKind::start || one.kind == OrderKind::migrate_from;
+    return begins && one.node == name && one.began >= node(name)->booted_at;
+  }
+  return false;
+}
+
+/// As Pacemaker does it: it is stopped where it failed, then started there again.
+void Simulation::failure_reported(const NodeName& name, const DomainUuid& uuid, const std::string& what) {
+  log(name, "the cluster manager is told of the failure of " + name_of(uuid) + ": " + what);
+  ++failure_reports[{name, uuid}];
+  if (on_failure) return on_failure(name);
+  Action stop;
+  stop.kind = OrderKind::stop;
+  stop.uuid = uuid;
+  stop.node = name;
+  stop.timeout = 60'000;
+  stop.done = [this, name, uuid](const engine::OrderReply& reply) {
+    if (reply.code != wire::OcfCode::success) return;
+    Action start;
+    start.uuid = uuid;
+    start.node = name;
+    start.timeout = 60'000;
+    order(std::move(start));
+  };
+  order(std::move(stop));
+}
+
+void Simulation::stays_off(const NodeName& name, const DomainUuid& uuid) {
+  log(name, "the cluster manager is to keep " + name_of(uuid) + " off");
+  Action stop;
+  stop.kind = OrderKind::stop;
+  stop.uuid = uuid;
+  stop.node = name;
+  stop.timeout = 60'000;
+  order(std::move(stop));
 }
 
 // ---------------------------------------------------------------- log and steps

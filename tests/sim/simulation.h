@@ -85,6 +85,13 @@ class Simulation {
   std::map<std::string, std::string> parameters;
   Result<engine::Policy> policy_of(const std::map<std::string, std::string>& parameters) const;
 
+  // ---- what a daemon tells the cluster manager of what ended by itself
+  void failure_reported(const NodeName& node, const DomainUuid& uuid, const std::string& what);
+  void stays_off(const NodeName& node, const DomainUuid& uuid);
+  bool believed_on(const NodeName& node, const DomainUuid& uuid) const;
+  std::map<std::pair<NodeName, DomainUuid>, int> failure_reports;
+  std::function<void(const NodeName&)> on_failure;  ///< what comes of it; otherwise it is stopped and started there
+
   // ---- told by the parts
   std::uint64_t next_serial() { return ++serial_; }
   int next_image(const DomainUuid& uuid);

@@ -22,6 +22,9 @@ inline const DomainUuid uuid = *DomainUuid::parse("0b7e4c1a-90ab-4cde-8f01-23456
 struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, Definitions, RunnerHost {
   Here here = Here::absent;
   bool healthy = false;
+  bool crashed = false;
+  recovery::Ending ended = recovery::Ending::unknown;
+  std::vector<Callback<Outcome>> failure_reports, stays_off;  ///< as the cluster manager was told; to be answered by the test
   std::string name, detail;             ///< of the domain, as the hypervisor shows it
   int boots = 0, shutdowns = 0, announced = 0;
   Definition booted;                    ///< the last one
@@ -66,8 +69,10 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void cancel(TimerId id) override { timers.erase(id); }
   // Hypervisor
   void listen(HypervisorListener* listener) override { hypervisor_listener = listener; }
+  recovery::Ending ending(const DomainUuid&, const std::string&) const override { return ended; }
   DomainView look(const DomainUuid&) const override {
     DomainView view;
+    view.crashed = crashed;
     view.name = name;
     view.here = here;
     view.healthy = healthy;
@@ -127,7 +132,8 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void listen(ClusterListener*) override {}
   std::set<NodeName> others() const override { return known.others; }
   bool member(const NodeName& node) const override { return !lost.contains(node); }
-  bool active_here() const override { return true; }
+  bool active = true;                   ///< the cluster manager of this node
+  bool active_here() const override { return active; }
   void staying(Callback<Outcome> done) override { done(Done{}); }
   void fenced_since(const NodeName& node, Instant, Callback<bool> done) override { fencing_questions.emplace_back(node, std::move(done)); }
   void request_fencing(const NodeName&, const std::string&, Callback<Outcome>) override {}
@@ -135,6 +141,8 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void intent_of_stop(const StopQuestion&, Callback<StopIntent>) override {}
   void judge_offer(const OfferQuestion&, Callback<OfferJudgement>) override {}
   void clean_up(const std::string& resource, Callback<Outcome>) override { cleaned_up.insert(resource); }
+  void report_failure(const std::string&, const std::string&, Callback<Outcome> done) override { failure_reports.push_back(std::move(done)); }
+  void stay_off(const std::string&, Callback<Outcome> done) override { stays_off.push_back(std::move(done)); }
   void parameters_of(const std::string& resource, Callback<Result<std::map<std::string, std::string>>> done) override {
     const auto found = configured.find(resource);
     found == configured.end() ? done(Error{"no such resource"}) : done(found->second);

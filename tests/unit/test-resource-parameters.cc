@@ -150,7 +150,13 @@ TEST_CASE("resource: what isn't implemented yet is refused, unless it says nothi
     CHECK(mentions(refusal(with({{name, other}})), "not implemented yet, comes with " + std::string(row.comes_with)));
     CHECK(refusal(with({{name, ""}})) == "accepted");
   }
-  CHECK(refusal(with({{"on_poweroff", "restart"}})) == "accepted");
+}
+
+TEST_CASE("resource: on_poweroff is restart, unless the guest is to stay off") {
+  CHECK_FALSE(parse(with({})).value().stay_off);
+  CHECK_FALSE(parse(with({{"on_poweroff", "restart"}})).value().stay_off);
+  CHECK(parse(with({{"on_poweroff", "stay-off"}})).value().stay_off);
+  CHECK(refusal(with({{"on_poweroff", "stop"}})) != "accepted");
 }
 
 TEST_CASE("resource: post-copy is consented to only where the daemons carry the migration, in one stream") {
