@@ -2,6 +2,7 @@
 // What people must look at, and when that is over. Ends are told whenever all is seen to be well, not only when it becomes so:
 // the alarm may be one of a daemon before this one.
 #include <algorithm>
+#include <utility>
 
 #include "migrationd/engine/engine.h"
 
@@ -34,6 +35,7 @@ void DomainRunner::look_at_alarms(const handoff::State& before) {
   const handoff::State& now = record_.state;
   const DomainView seen = view();
   const bool settled = now.due == handoff::Due::nothing && (now.phase == Phase::held || now.phase == Phase::offered);
+  seen_here_ = seen_here_ || (settled && seen.here == Here::running);
   // A migration's end leaves it paused for a moment, and so does a job under way.
   if (settled && seen.here == Here::running && !seen.healthy && !seen.job) {
     alarm(AlarmKind::domain_unhealthy, "it is not healthy: " + (seen.detail.empty() ? std::string("stopped") : seen.detail));
@@ -43,8 +45,8 @@ void DomainRunner::look_at_alarms(const handoff::State& before) {
       clear(kind, "it runs here");
   }
   if (now.phase != Phase::gone) return;
-  // A stop leads over `stopping`, a migration over `given`.
-  if (ours(before.phase) && before.due == handoff::Due::nothing)
+  // A stop leads over `stopping`, a migration over `given`. What is gone when the daemon begins may have gone with the node.
+  if (std::exchange(seen_here_, false) && ours(before.phase) && before.due == handoff::Due::nothing)
     alarm(AlarmKind::domain_gone, "it ended here without having been told to: it crashed, was killed, or was shut down from within");
   if (seen.here != Here::absent) return;
   for (const AlarmKind kind :

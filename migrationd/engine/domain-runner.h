@@ -158,6 +158,7 @@ class DomainRunner {
   std::string save_trouble_;  // said last
   std::set<NodeName> unsynced_;
   bool warned_unfenced_ = false;
+  bool seen_here_ = false;  // it ran here in this daemon's time
   bool keep_ = false;       // the record is to be written between two steps
   bool stepping_ = false;   // a step's record is on its way to the disk, or its actions are being carried out
   bool resuming_ = false;

@@ -106,6 +106,15 @@ TEST_CASE("engine alarms: a domain that ended without an order, until it runs he
   }
 }
 
+TEST_CASE("engine alarms: what is gone when the daemon begins may have gone with the node, and is not missed") {
+  Node node;
+  node.shows("vm1", Here::absent);
+  node.begin({vm1(Phase::held)});
+  node.look();
+  CHECK(node.engine->domains().front().state.phase == Phase::gone);
+  CHECK(node.standing.empty());
+}
+
 TEST_CASE("engine alarms: one of a daemon before this one ends, too") {
   Node node;
   node.standing = {"domain-unhealthy vm1", "resume-failed vm1", "hypervisor-away daemon", "unfenced-membership vm1"};
