@@ -18,7 +18,9 @@ inline constexpr int usage = 2;
 using Chosen = std::function<int()>;
 
 void add_adopt(CLI::App& program, Chosen& chosen);
+void add_alarms(CLI::App& program, Chosen& chosen);
 void add_evacuate(CLI::App& program, Chosen& chosen);
+void add_events(CLI::App& program, Chosen& chosen);
 void add_explain(CLI::App& program, Chosen& chosen);
 void add_forget(CLI::App& program, Chosen& chosen);
 void add_keygen(CLI::App& program, Chosen& chosen);

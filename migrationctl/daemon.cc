@@ -30,10 +30,12 @@ Error in_words(const IpcClient::Failure& failure) {
   return {failure.text};
 }
 
-Result<std::string> body_of(IpcClient::Or<wire::LocalReply> answer) {
+Result<std::string> body_of(IpcClient::Or<wire::LocalReply> answer, bool& more) {
+  more = false;
   if (const auto* failure = std::get_if<IpcClient::Failure>(&answer)) return in_words(*failure);
   auto& reply = std::get<wire::LocalReply>(answer);
   if (reply.code != wire::OcfCode::success) return Error{reply.reason.empty() ? "migrationd refused without a reason" : reply.reason};
+  more = reply.more;
   return std::move(reply.body);
 }
 
@@ -48,9 +50,9 @@ Result<Daemon> Daemon::connect() {
 Result<std::string> Daemon::ask(const std::string& operation, const std::string& operand, std::map<std::string, std::string> parameters) {
   wire::LocalRequest request{.operation = operation, .face = "ctl", .resource = operand, .parameters = std::move(parameters)};
   request.timeout = std::chrono::duration_cast<migrationd::Milliseconds>(patience);
-  return body_of(client_->ask(request, deadline()));
+  return body_of(client_->ask(request, deadline()), more_);
 }
 
-Result<std::string> Daemon::next() { return body_of(client_->next(deadline())); }
+Result<std::string> Daemon::next() { return body_of(client_->next(deadline()), more_); }
 
 }  // namespace migrationctl

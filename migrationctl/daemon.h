@@ -20,12 +20,15 @@ class Daemon {
   /// own reason.
   migrationd::Result<std::string> ask(const std::string& operation, const std::string& operand = "",
                                       std::map<std::string, std::string> parameters = {});
-  /// The next answer of ctl-watch, within ten seconds (it comes every second).
+  /// The next answer of ctl-watch or ctl-events, within ten seconds (it comes every few seconds).
   migrationd::Result<std::string> next();
+  /// Whether the last answer announced another one.
+  bool more() const { return more_; }
 
  private:
   explicit Daemon(std::unique_ptr<migrationd::io::IpcClient> client) : client_(std::move(client)) {}
   std::unique_ptr<migrationd::io::IpcClient> client_;
+  bool more_ = false;
 };
 
 }  // namespace migrationctl

@@ -15,6 +15,8 @@ int main(int argc, char** argv) {
   migrationctl::Chosen chosen;
   migrationctl::add_status(program, chosen);
   migrationctl::add_watch(program, chosen);
+  migrationctl::add_alarms(program, chosen);
+  migrationctl::add_events(program, chosen);
   migrationctl::add_explain(program, chosen);
   migrationctl::add_plan(program, chosen);
   migrationctl::add_evacuate(program, chosen);

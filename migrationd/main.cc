@@ -18,6 +18,7 @@
 
 #include "config.h"
 #include "migrationd/engine/engine.h"
+#include "migrationd/io/alarm-desk.h"
 #include "migrationd/io/boot-clock.h"
 #include "migrationd/io/carrier.h"
 #include "migrationd/io/cluster-choice.h"
@@ -68,7 +69,7 @@ class Daemon {
  public:
   /// `config_path`: the file that `config` was read from, absolute.
   Daemon(const io::Config& config, std::string config_path, NodeName self, io::LogSink& log)
-      : config_(config), config_path_(std::move(config_path)), self_(std::move(self)), log_(log) {}
+      : config_(config), config_path_(std::move(config_path)), self_(std::move(self)), sink_(log), log_(loop_, sink_) {}
 
   Outcome prepare();
   int run();
@@ -81,8 +82,9 @@ class Daemon {
   const io::Config& config_;
   std::string config_path_;
   NodeName self_;
-  io::LogSink& log_;
+  io::LogSink& sink_;
   boost::asio::io_context loop_{1};
+  io::AlarmDesk log_;
   boost::asio::signal_set signals_{loop_};
   boost::asio::steady_timer watchdog_{loop_};
   std::unique_ptr<io::JournalLock> lock_;
@@ -132,6 +134,7 @@ Outcome Daemon::prepare() {
   auto identity = io::begin_incarnation(config_.state_dir);
   if (!identity.ok()) return Error{identity.error()};
   identity_ = identity.value();
+  log_.keep_in(config_.state_dir, identity_.incarnation);
   const auto boot = io::boot_id();
   if (!boot.ok()) return Error{boot.error()};
   boot_id_ = boot.value();
@@ -151,6 +154,10 @@ Outcome Daemon::prepare() {
   if (!cluster.ok()) return Error{cluster.error()};
   cluster_ = std::move(cluster.value());
   self_ = cluster_.self;
+  io::AlertSettings alerts;
+  alerts.self = self_;
+  alerts.agents = config_.alert_agents;
+  log_.tell(std::move(alerts));
   link_settings_.self = self_;
   link_settings_.port = config_.port;
   link_settings_.hello = {io::link_protocol, identity_.installation, boot.value(), identity_.incarnation,
@@ -193,10 +200,14 @@ Outcome Daemon::begin(const std::map<NodeName, std::vector<std::string>>& nodes)
   std::vector<engine::Record> records;
   for (io::StoredRecord& stored : loaded_.records) records.push_back(std::move(stored.record));
   std::map<DomainUuid, std::string> unreadable;
+  std::set<std::string> still;
   for (const io::RefusedRecord& refused : loaded_.refused) {
-    log_.write(engine::Log::Level::alarm, "", "the journal record " + refused.file + " can't be read: " + refused.why);
+    const Subject subject = refused.uuid.empty() ? Subject::daemon() : Subject::domain(refused.uuid, "");
+    still.insert(subject.key());
+    log_.raise(AlarmKind::journal_record_refused, subject, "the journal record " + refused.file + " can't be read: " + refused.why);
     if (!refused.uuid.empty()) unreadable[refused.uuid] = refused.why;
   }
+  log_.clear_others(AlarmKind::journal_record_refused, still, "the records can be read");
   const handoff::Cluster known{self_, identity_.installation, identity_.incarnation, {}};
   engine_ = std::make_unique<engine::Engine>(*world_, known, io::policy_reader(io::resource_defaults(config_)), std::move(records),
                                              io::load_farewells(config_.state_dir, boot_id_), std::move(unreadable), std::move(kept_.kept));
@@ -204,11 +215,14 @@ Outcome Daemon::begin(const std::map<NodeName, std::vector<std::string>>& nodes)
   service_ = std::make_unique<io::LocalService>(
       loop_, *engine_, *world_, io::LocalService::Facts{self_, config_.unfenced == io::Unfenced::membership, cluster_.name, cluster_.heartbeat, config_.libvirt_uri,
                                                 [this](const DomainUuid& uuid, auto done) { hypervisor_->progress(uuid, std::move(done)); },
-                                                [this](const std::set<DomainUuid>& domains, auto done) { hypervisor_->warnings(domains, std::move(done)); }});
+                                                [this](const std::set<DomainUuid>& domains, auto done) { hypervisor_->warnings(domains, std::move(done)); }, &log_});
   if (config_.unfenced == io::Unfenced::membership) {
-    log_.write(engine::Log::Level::alarm, "", "unfenced=membership: a node that is not a member counts as absent without being fenced; "
-                                              "a partition may run a domain twice");
+    log_.raise(AlarmKind::unfenced_membership, Subject::daemon(), "unfenced=membership: a node that is not a member counts as absent without being fenced; "
+                                                                  "a partition may run a domain twice");
+  } else {
+    log_.clear(AlarmKind::unfenced_membership, Subject::daemon(), "the configuration asks for fencing again");
   }
+  log_.clear(AlarmKind::not_reachable, Subject::daemon(), "the daemon begins anew");
   const Outcome listening = link_->start();
   if (!listening.ok()) return listening;
   engine_->begin();
@@ -217,6 +231,7 @@ Outcome Daemon::begin(const std::map<NodeName, std::vector<std::string>>& nodes)
   settings.reading_gid = io::haclient_group();
   const Outcome served = service_->start(settings);
   if (!served.ok()) return served;
+  log_.clear(AlarmKind::authentication_refused, Subject::daemon(), "the daemon begins anew");
   sd_notify(0, "READY=1");
   log_.write(engine::Log::Level::notice, "",
              "ready: node " + self_ + ", incarnation " + std::to_string(identity_.incarnation));
@@ -267,12 +282,13 @@ int Daemon::run() {
         if (authentication.ok()) {
           link_settings_.authentication = std::move(authentication.value());
           if (link_) link_->set_authentication(link_settings_.authentication);
+          log_.clear(AlarmKind::authentication_refused, Subject::daemon(), "they can be read");
           log_.write(engine::Log::Level::notice, "", config_.authentication == io::Authentication::key ? "the key file was read again" : "the certificates were read again");
         } else {
-          log_.write(engine::Log::Level::alarm, "", (config_.authentication == io::Authentication::key ? "the old keys stay: " : "the old certificates stay: ") + authentication.error());
+          log_.raise(AlarmKind::authentication_refused, Subject::daemon(), (config_.authentication == io::Authentication::key ? "the old keys stay: " : "the old certificates stay: ") + authentication.error());
         }
       } else {
-        log_.dump();
+        sink_.dump();
       }
       wait();
     });
@@ -283,7 +299,7 @@ int Daemon::run() {
     if (engine_) {
       engine_->nodes_changed();
     } else if (const Outcome begun = begin(nodes); !begun.ok()) {
-      log_.write(engine::Log::Level::alarm, "", begun.error());
+      sink_.write(engine::Log::Level::alarm, "", begun.error());  // no daemon is left that would clear it
       exit_code_ = fail(begun.error());
       loop_.stop();
       return;
@@ -295,6 +311,7 @@ int Daemon::run() {
   cluster_.source->stop();
   hypervisor_->stop();
   if (link_) link_->stop();
+  log_.close();
   return exit_code_;
 }
 

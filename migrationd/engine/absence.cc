@@ -167,7 +167,7 @@ void Engine::assume_absent(const DomainUuid& uuid, const NodeName& node) {
                        "fencing, and here it is configured and failed");
       return;
     }
-    world_.log.write(Log::Level::alarm, "", node + " counts as absent only because it is not a member "
+    world_.log.raise(AlarmKind::absent_without_proof, Subject::node(node), node + " counts as absent only because it is not a member "
                      "(unfenced=membership): a partition may run a domain twice");
     proven(uuid, node, Proof::not_member);
   }));
@@ -239,7 +239,7 @@ void Engine::check_assumptions(const NodeName& node) {
     if (assumed.boot_id.empty() || assumed.boot_id != world_.peers.boot_id(node)) continue;  // it did go down
     was_alive_.emplace(node, assumed.domain);
     const DomainRunner* runner = find(assumed.domain);
-    world_.log.write(Log::Level::alarm, runner == nullptr ? assumed.domain.str() : runner->record().name, "was started here as if " + node + " were dead (unfenced="
+    world_.log.raise(AlarmKind::two_instances, runner == nullptr ? Subject::domain(assumed.domain, "") : runner->subject(), "was started here as if " + node + " were dead (unfenced="
                      "membership), but it was alive all the while: it may have run on both, and both may have "
                      "written. Check the guest's disks; fencing prevents it");
   }

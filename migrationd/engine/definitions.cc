@@ -50,11 +50,12 @@ void DomainRunner::save_config() {
 
 void DomainRunner::definition_saved(const Result<SavedDefinition>& saved, Epoch epoch) {
   if (!saved.ok()) {
-    if (saved.error() != save_trouble_) remark("its definition is not saved: " + saved.error(), true);
+    if (saved.error() != save_trouble_) alarm(AlarmKind::definition_not_saved, "its definition is not saved: " + saved.error());
     save_trouble_ = saved.error();
     return;
   }
   save_trouble_.clear();
+  clear(AlarmKind::definition_not_saved, "it is saved");
   if (saved.value().written) {
     remark("its definition has changed and was written to " + policy_.save_config_to);
     unsynced_ = host_.cluster().others;
@@ -148,10 +149,12 @@ void Engine::share_definition(const DomainUuid& uuid) {
       trouble = config + " defines another domain, " + read.value()->name;
     }
     if (!trouble.empty()) {
-      if (std::exchange(share_trouble_[uuid], trouble) != trouble) runner->remark("the other nodes keep its definition as it was: " + trouble, true);
+      if (std::exchange(share_trouble_[uuid], trouble) != trouble)
+        runner->alarm(AlarmKind::definition_not_shared, "the other nodes keep its definition as it was: " + trouble);
       return;
     }
     share_trouble_.erase(uuid);
+    runner->clear(AlarmKind::definition_not_shared, "it can be read");
     const Record& record = runner->record();
     const KeptDefinition* kept = definitions_.of(uuid);
     Definition definition{uuid, record.name, kept != nullptr ? kept->xml : record.definition, 0};

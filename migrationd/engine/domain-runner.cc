@@ -23,8 +23,6 @@ constexpr Milliseconds boot_time = 15s;
 /// The dead-man strikes this long after the deadline that the daemon itself keeps.
 constexpr Milliseconds dead_man_delay = 20s;
 constexpr std::size_t remarks_kept = 50;
-/// The same alarm is not said again before this.
-constexpr Milliseconds said_again_after = 30s;
 
 }  // namespace
 
@@ -101,7 +99,7 @@ struct DomainRunner::Hands {
   void operator()(const action::AnswerPush& a) { r.host_.answered(a.token, a.ok, a.why); }
   void operator()(const action::RejudgeStop& a) { r.host_.rejudge_stop(a.token); }
   void operator()(const action::RetryStart& a) { r.host_.retry_start(a.token); }
-  void operator()(const action::Say& a) { r.remark(a.text, a.alarm); }
+  void operator()(const action::Say& a) { a.alarm ? r.alarm(*a.alarm, a.text) : r.remark(a.text); }
 };
 
 DomainRunner::DomainRunner(World& world, RunnerHost& host, Record record, Policy policy)
@@ -115,13 +113,14 @@ DomainRunner::~DomainRunner() {
   }
 }
 
-void DomainRunner::remark(const std::string& text, bool alarm) {
-  for (const Remark& before : remarks_) {  // what is tried every half second is said once in a while
-    if (alarm && before.text == text && before.at + said_again_after > world_.clock.now()) return;
-  }
+void DomainRunner::note(const std::string& text, bool alarm) {
   remarks_.push_back({world_.clock.now(), text, alarm});
   if (remarks_.size() > remarks_kept) remarks_.pop_front();
-  world_.log.write(alarm ? Log::Level::alarm : Log::Level::notice, record_.name, text);
+}
+
+void DomainRunner::remark(const std::string& text, EventKind kind) {
+  note(text, false);
+  world_.log.happened(kind, subject(), Log::Level::notice, text);
 }
 
 void DomainRunner::describe(const std::string& resource, const std::map<std::string, std::string>& parameters,
@@ -135,7 +134,9 @@ void DomainRunner::describe(const std::string& resource, const std::map<std::str
 void DomainRunner::warn_of_policy() {
   const bool unfenced = policy_.unfenced_membership && !record_.resource.empty();
   if (unfenced && !warned_unfenced_) {
-    remark("unfenced=membership: a node that is no member counts as absent without being fenced; a partition may run it twice", true);
+    alarm(AlarmKind::unfenced_membership, "unfenced=membership: a node that is no member counts as absent without being fenced; a partition may run it twice");
+  } else if (!unfenced) {
+    clear(AlarmKind::unfenced_membership, "it asks for fencing again");
   }
   warned_unfenced_ = unfenced;
 }
@@ -151,14 +152,19 @@ void DomainRunner::keep() {
 }
 
 void DomainRunner::write(const Record& record, Callback<Outcome> done) {
-  if (unwritten_.empty()) return world_.journal.write(record, std::move(done));
+  if (unwritten_.empty()) {
+    return world_.journal.write(record, alive<Outcome>([this, done = std::move(done)](Outcome outcome) {
+      if (outcome.ok()) clear(AlarmKind::journal_not_written, "its record is written");
+      done(std::move(outcome));
+    }));
+  }
   const Outcome refused = Error{"its record on disk can't be read and is left as it is: " + unwritten_};
   world_.clock.schedule(Milliseconds{0}, [done = std::move(done), refused] { done(refused); });
 }
 
 void DomainRunner::write_record() {
   write(record_, alive<Outcome>([this](Outcome outcome) {
-    if (!outcome.ok()) remark("the journal could not be written: " + outcome.error(), true);
+    if (!outcome.ok()) alarm(AlarmKind::journal_not_written, "the journal could not be written: " + outcome.error());
   }));
 }
 
@@ -211,8 +217,8 @@ void DomainRunner::pump() {
 
 void DomainRunner::taken(handoff::Step step) {
   const bool write = step.journal != handoff::Journal::unchanged;
-  const bool holds = step.next.phase == Phase::held && record_.state.phase != Phase::held;
-  record_.state = std::move(step.next);
+  const handoff::State before = std::exchange(record_.state, std::move(step.next));
+  const bool holds = record_.state.phase == Phase::held && before.phase != Phase::held;
   if (record_.state.phase == Phase::given) moved_to_ = record_.state.peer;
   else if (record_.state.phase != Phase::gone) moved_to_.clear();
   if (record_.state.phase != Phase::stopping) {
@@ -224,6 +230,7 @@ void DomainRunner::taken(handoff::Step step) {
   if (write) write_record();  // safe without it, so nobody waits for it
   stepping_ = true;  // what the actions feed back waits for its turn
   carry_out(step.actions);
+  look_at_alarms(before);
   stepping_ = false;
   keep_resending();
 }
@@ -303,7 +310,7 @@ void DomainRunner::resume() {
     if (outcome.ok()) {
       executes(handoff::Due::resume);
     } else {
-      remark("could not be resumed, tried again: " + outcome.error(), true);
+      alarm(AlarmKind::resume_failed, "could not be resumed, tried again: " + outcome.error());
     }
   }));
 }
@@ -315,7 +322,7 @@ void DomainRunner::drop_copy() {
   world_.hypervisor.destroy(record_.uuid, alive<Outcome>([this](Outcome outcome) {
     dropping_ = false;
     boot_if_it_waited();
-    if (!outcome.ok()) remark("a copy that was never given could not be dropped: " + outcome.error(), true);
+    if (!outcome.ok()) alarm(AlarmKind::copy_not_dropped, "a copy that was never given could not be dropped: " + outcome.error());
     feed(event::HereChanged{});
   }));
 }
@@ -324,7 +331,7 @@ void DomainRunner::start_job(const action::StartJob& job) {
   const NodeName& to = job.to;
   const Attempt attempt = job.attempt;
   const Milliseconds left = std::exchange(job_by_, {}) - world_.clock.now();
-  remark("migrating to " + to);
+  remark("migrating to " + to, EventKind::migration_begun);
   save_config();
   MigrateOrder order = way_to(to, left.count() > 0 ? left : policy_.handoff_timeout);
   order.attempt = attempt;
@@ -343,7 +350,9 @@ void DomainRunner::switching_over() {
 void DomainRunner::job_ended(Attempt attempt, MigrationEnd end) {
   const bool stays = end.end == handoff::JobEnd::runs_here || end.end == handoff::JobEnd::paused_here;
   if (std::exchange(announced_away_, false) && stays) world_.hypervisor.announce(record_.uuid);
-  if (!end.why.empty() && end.end != handoff::JobEnd::migrated) remark("the migration ended: " + end.why);
+  const bool migrated = end.end == handoff::JobEnd::migrated;
+  if (!end.why.empty() && !migrated) remark("the migration ended: " + end.why, EventKind::migration_ended);
+  else world_.log.happened(EventKind::migration_ended, subject(), Log::Level::debug, migrated ? "the migration has ended: it is over" : "the migration has ended");
   if (end.end != handoff::JobEnd::runs_here && record_.state.phase == Phase::moving) host_.saw_at_work(record_.state.peer);
   feed(event::JobEnded{attempt, end.end, end.why});
 }

@@ -51,7 +51,13 @@ class DomainRunner {
 
   void feed(handoff::Event event);
   /// A remark for the log and for `explain`.
-  void remark(const std::string& text, bool alarm = false);
+  void remark(const std::string& text, EventKind kind = EventKind::notice);
+  /// The same of what people must look at, until it is cleared. What is tried every half second is said once in a while.
+  void alarm(AlarmKind kind, const std::string& text);
+  void clear(AlarmKind kind, const std::string& why) { world_.log.clear(kind, subject(), why); }
+  Subject subject() const { return Subject::domain(record_.uuid, record_.name, record_.resource); }
+  /// Another node says that it holds it.
+  void held_elsewhere(const NodeName& node);
 
   const Record& record() const { return record_; }
   const handoff::State& state() const { return record_.state; }
@@ -104,7 +110,9 @@ class DomainRunner {
  private:
   struct Hands;  // one overload per action
 
+  void note(const std::string& text, bool alarm);
   void warn_of_policy();
+  void look_at_alarms(const handoff::State& before);
   void write(const Record& record, Callback<Outcome> done);
   void write_record();
   void pump();
@@ -150,6 +158,7 @@ class DomainRunner {
   std::string save_trouble_;  // said last
   std::set<NodeName> unsynced_;
   bool warned_unfenced_ = false;
+  bool seen_here_ = false;  // it ran here in this daemon's time
   bool keep_ = false;       // the record is to be written between two steps
   bool stepping_ = false;   // a step's record is on its way to the disk, or its actions are being carried out
   bool resuming_ = false;

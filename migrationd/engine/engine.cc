@@ -59,6 +59,7 @@ void Engine::begin() {
 void Engine::tick() {
   tick_timer_ = world_.clock.schedule(tick_every, [this] { tick(); });
   note_tick();
+  if (!hypervisor_usable_) still_away();
   look_for_proofs();
   clean_up_proven_starts();
   if (++ticks_ % judge_every_ticks == 0) {
@@ -128,9 +129,11 @@ void Engine::domain_changed(const DomainUuid& uuid) {
 
 void Engine::hypervisor_changed(bool usable) {
   hypervisor_usable_ = usable;
-  world_.log.write(usable ? Log::Level::notice : Log::Level::warning, "",
-                   usable ? "the hypervisor answers" : "the hypervisor does not answer");
+  seconds_away_ = 0;
+  world_.log.happened(usable ? EventKind::hypervisor_back : EventKind::hypervisor_away, Subject::daemon(),
+                      usable ? Log::Level::notice : Log::Level::warning, usable ? "the hypervisor answers" : "the hypervisor does not answer");
   if (!usable) return;
+  world_.log.clear(AlarmKind::hypervisor_away, Subject::daemon(), "it answers again");
   for (auto& [uuid, one] : runners_) {
     recovered_ ? notice_end(uuid) : notice_earlier_end(uuid);
     if (!recovered_) one->feed(event::Recovered{});
@@ -219,6 +222,7 @@ struct Engine::FromPeer {
     DomainRunner& runner = e.runner(m.domain, m.name);
     e.check_for_a_twin(from, runner, m.epoch);
     runner.feed(event::Note{handoff::Holder{from, installation, m.epoch}});
+    if (runner.state().phase == Phase::gone) runner.held_elsewhere(from);
   }
   void operator()(const wire::AskReady& m) { e.answer_ready(from, m); }
   void operator()(const wire::Ready& m) { e.ready_answered(from, m); }
@@ -285,13 +289,16 @@ bool Engine::about_unreadable(const NodeName& from, const wire::PeerMessage& mes
 }
 
 void Engine::link_changed(const NodeName& node, bool up) {
-  world_.log.write(Log::Level::notice, "", up ? "the link to " + node + " is up" : "the link to " + node + " is down");
+  world_.log.happened(up ? EventKind::link_up : EventKind::link_down, Subject::node(node), Log::Level::notice,
+                      "the link to " + node + (up ? " is up" : " is down"));
   std::erase_if(held_by_, [&](const auto& entry) { return entry.second.node == node; });
   definitions_.link_changed(node, up);
   if (!up) {  // its last word was earlier, and it may have been fenced between
     link_lost_[node] = world_.clock.now();
     return;
   }
+  for (const AlarmKind kind : {AlarmKind::absent_without_proof, AlarmKind::fencing_failed})
+    world_.log.clear(kind, Subject::node(node), "it is linked again");
   check_assumptions(node);
   saw_at_work(node);  // a new life of it, if it had said farewell
   for (auto& [uuid, one] : runners_) {
@@ -319,12 +326,6 @@ void Engine::members_changed() {
 void Engine::configuration_changed() {
   cluster_.others = world_.cluster.others();
   judge_offers();
-}
-
-void Engine::request_fencing(const NodeName& node, const std::string& why) {
-  world_.cluster.request_fencing(node, why, alive<Outcome>([this, node](Outcome outcome) {
-    if (!outcome.ok()) world_.log.write(Log::Level::alarm, "", "fencing of " + node + " failed: " + outcome.error());
-  }));
 }
 
 // ---------------------------------------------------------------- leaving, and what there is

@@ -229,6 +229,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::string no_room(const DomainUuid& uuid, std::uint64_t need_kib) const;
 
   void keep_utilization();
+  void still_away();
   // definitions.cc
   void save_configs();
   bool use_kept(Order& order);
@@ -253,6 +254,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::map<handoff::Token, std::unique_ptr<Pending>> pending_;
   handoff::Token next_token_ = 1;
   bool hypervisor_usable_ = false;
+  unsigned seconds_away_ = 0;   ///< so many ticks in turn
   bool recovered_ = false;
   bool leaving_ = false;
   bool members_known_ = false;  ///< since this node's cluster manager is up

@@ -90,12 +90,12 @@ void Engine::tell_end(const DomainUuid& uuid, Ending ending, bool earlier) {
   if (ending != Ending::powered_off || !runner.policy().stay_off) return report_end(uuid, what, earlier, "");
   world_.cluster.stay_off(runner.record().resource, alive<Outcome>([this, uuid, what, earlier](Outcome set) {
     if (set.ok()) {
-      find(uuid)->remark(what + " and stays off (on_poweroff=stay-off), until the cluster manager is told to start it", true);
+      find(uuid)->alarm(AlarmKind::domain_gone, what + " and stays off (on_poweroff=stay-off), until the cluster manager is told to start it");
       return end_told(uuid, false);
     }
     const std::string alarm = what + " and was to stay off (on_poweroff=stay-off), but the cluster manager could not be told so: " +
                               set.error() + "; it may start it again";
-    if (!earlier) find(uuid)->remark(alarm, true);
+    if (!earlier) find(uuid)->alarm(AlarmKind::domain_gone, alarm);
     report_end(uuid, what, earlier, earlier ? alarm : "");
   }));
 }
@@ -104,7 +104,7 @@ void Engine::tell_end(const DomainUuid& uuid, Ending ending, bool earlier) {
 void Engine::report_end(const DomainUuid& uuid, const std::string& what, bool earlier, const std::string& alarm) {
   world_.cluster.report_failure(find(uuid)->record().resource, what, alive<Outcome>([this, uuid, what, earlier, alarm](Outcome told) {
     DomainRunner& runner = *find(uuid);
-    if (told.ok() && !alarm.empty()) runner.remark(alarm, true);
+    if (told.ok() && !alarm.empty()) runner.alarm(AlarmKind::domain_gone, alarm);
     if (told.ok()) runner.remark("the cluster manager was told of its end: " + what);
     else if (!earlier) runner.remark("the cluster manager was not told of its end: " + told.error());
     end_told(uuid, told.ok());

@@ -88,7 +88,10 @@ OrderId Engine::order(Order order, Callback<OrderReply> reply) {
     reply(why_not);
     return 0;
   }
-  if (order.definition) runner->define(*order.definition);
+  if (order.definition) {
+    runner->define(*order.definition);
+    runner->clear(AlarmKind::definition_unreadable, "it can be read");
+  }
   note_definition(*runner, order, kept);
   if (!order.resource.empty()) runner->describe(order.resource, order.parameters, policy_of(order.parameters));
 
@@ -115,7 +118,7 @@ OrderId Engine::order(Order order, Callback<OrderReply> reply) {
   pending.ends = world_.clock.now() + time;
   pending.end_timer = world_.clock.schedule(time, [this, token] { time_up(token); });
   pending_[token] = std::move(owned);
-  runner->remark(std::string(word(pending.order.kind)) + " asked for by the cluster manager");
+  runner->remark(std::string(word(pending.order.kind)) + " asked for by the cluster manager", EventKind::action_begun);
   if (!pending.order.complaint.empty()) runner->remark("stopped all the same: " + pending.order.complaint);
   switch (pending.order.kind) {
     case Order::Kind::start:
@@ -204,7 +207,9 @@ OrderReply Engine::reload(const Order& order) {
   one->keep();
   one->remark("its parameters were changed");
   if (!order.no_definition.reason.empty()) {
-    one->remark("the changed parameters are accepted, but " + order.no_definition.reason, true);
+    one->alarm(AlarmKind::definition_unreadable, "the changed parameters are accepted, but " + order.no_definition.reason);
+  } else {
+    one->clear(AlarmKind::definition_unreadable, "it can be read");
   }
   return {OcfCode::success, ""};
 }
@@ -320,11 +325,8 @@ void Engine::finish(handoff::Token token, OrderReply reply) {
   }
   if (DomainRunner* runner = find(pending.uuid)) {
     const std::string what = word(pending.order.kind);
-    if (reply.code == OcfCode::success) {
-      runner->remark(what + " succeeded");
-    } else {
-      runner->remark(what + " failed: " + reply.reason);
-    }
+    const bool well = reply.code == OcfCode::success;
+    runner->remark(well ? what + " succeeded" : what + " failed: " + reply.reason, EventKind::action_ended);
   }
   if (pending.reply) pending.reply(std::move(reply));
 }

@@ -16,6 +16,7 @@
 #include "migrationd/base/clock.h"
 #include "migrationd/base/ids.h"
 #include "migrationd/base/result.h"
+#include "migrationd/engine/log.h"
 #include "migrationd/handoff/handoff.h"
 #include "migrationd/recovery/ending.h"
 #include "migrationd/wire/peer-message.h"
@@ -388,13 +389,6 @@ class DeadMan {
   virtual ~DeadMan() = default;
   virtual void arm(const DomainUuid& uuid, Milliseconds after, Callback<Outcome> done) = 0;
   virtual void disarm(const DomainUuid& uuid) = 0;
-};
-
-class Log {
- public:
-  enum class Level { debug, info, notice, warning, alarm };
-  virtual ~Log() = default;
-  virtual void write(Level level, const std::string& domain, const std::string& text) = 0;
 };
 
 struct World {

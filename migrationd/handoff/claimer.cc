@@ -324,7 +324,7 @@ void Stepper::settle_claim() {
   if (s_.phase != Phase::claim) return;
   if (here(Here::running) && s_.given_by.empty()) {
     // Started here by somebody else while we asked: not undone by us, and not unseen.
-    say("it was started here behind our back while we still asked the others", true);
+    say("it was started here behind our back while we still asked the others", AlarmKind::executes_unasked);
     must_be_on_disk();
     hold(s_.epoch.next(), Due::nothing);
     return;
@@ -369,7 +369,7 @@ void Stepper::settle_withdrawn() {
     return;
   }
   if (here(Here::running)) {
-    say("it executes here although it was never given: taken as ours", true);
+    say("it executes here although it was never given: taken as ours", AlarmKind::executes_unasked);
     hold(s_.epoch.next(), Due::nothing);
     rejudge_stop();
     return;

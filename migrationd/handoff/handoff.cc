@@ -19,15 +19,15 @@ Step journal_failed(const Cluster& cluster, const State& state, const Context& c
   if (const auto* stop = std::get_if<event::Stop>(&lost); stop && stop->meaning == StopMeaning::offer) {
     Step real = step(cluster, state, context, event::Stop{stop->token, StopMeaning::real, {}});
     real.actions.insert(real.actions.begin(),
-                        action::Say{text + ": an offer would be forgotten, so this stop is a real one", true});
+                        action::Say{text + ": an offer would be forgotten, so this stop is a real one", AlarmKind::journal_not_written});
     return real;
   }
   // What must be told only once can't be lost with the record: it is taken without what needed the record.
   State less = state;
-  std::vector<Action> given_up{action::Say{text, true}};
+  std::vector<Action> given_up{action::Say{text, AlarmKind::journal_not_written}};
   if (state.stop != 0 && !state.stop_is_real) {
     less.stop_is_real = true;
-    given_up.push_back(action::Say{"an offer would be forgotten, so the stop that waits is a real one", false});
+    given_up.push_back(action::Say{"an offer would be forgotten, so the stop that waits is a real one", {}});
   }
   if (state.start != 0 && !std::holds_alternative<event::Start>(lost)) {
     less.start = 0;
@@ -50,7 +50,7 @@ Step journal_failed(const Cluster& cluster, const State& state, const Context& c
   } else if (const auto* claim = std::get_if<event::Claim>(&lost)) {
     same.actions.push_back(action::SendWait{claim->from, claim->attempt, text});
   }
-  same.actions.push_back(action::Say{text + "; not done: " + to_string(lost), true});
+  same.actions.push_back(action::Say{text + "; not done: " + to_string(lost), AlarmKind::journal_not_written});
   return same;
 }
 
@@ -152,7 +152,7 @@ void Stepper::stop_for_real(bool at_once) {
 void Stepper::say_it_runs_twice(const Holder& holder, const std::string& what_is_done) {
   say("it also runs on " + holder.node + ", which holds the larger epoch " + to_string(holder.epoch) + " against our " +
           to_string(s_.epoch) + ": " + what_is_done + ". Two instances ran: check the guest's disks, and the fencing",
-      true);
+      AlarmKind::two_instances);
 }
 
 void Stepper::conflict(const Holder& holder) {

@@ -30,6 +30,7 @@
 #include <variant>
 #include <vector>
 
+#include "migrationd/base/alarm.h"
 #include "migrationd/base/clock.h"
 #include "migrationd/base/ids.h"
 #include "migrationd/base/result.h"
@@ -246,8 +247,8 @@ struct AnswerPush { Token token; bool ok; std::string why; };
 struct RejudgeStop { Token token; };
 /// Claim again after a pause: another claim went first.
 struct RetryStart { Token token; };
-/// For the log and `explain`; `alarm`: people must look.
-struct Say { std::string text; bool alarm; };
+/// For the log and `explain`; with `alarm` people must look.
+struct Say { std::string text; std::optional<AlarmKind> alarm; };
 }  // namespace action
 
 using Action = std::variant<action::SendClaim, action::SendWithdraw, action::SendGiven, action::SendReleased,

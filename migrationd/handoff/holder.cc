@@ -219,7 +219,7 @@ void Stepper::end_of_giving() {
 
 void Stepper::on(const event::DestroyFailed& e) {
   if (s_.phase != Phase::stopping) return;
-  say("it could not be ended: " + e.why, true);
+  say("it could not be ended: " + e.why, AlarmKind::not_ended);
   act(action::RequestFencing{cluster_.self, "a domain could not be ended: " + e.why});
   answer_stop(false, e.why);
 }

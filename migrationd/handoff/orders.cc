@@ -181,7 +181,8 @@ void Stepper::on(const event::Judged& e) {
 
 void Stepper::on(const event::TimeShort&) {
   if (s_.phase == Phase::given && s_.post_copy && s_.stop != 0) {  // a stop that failed would have this node fenced
-    say("the stop's time is nearly up, and " + s_.peer + " has not fetched all memory yet: it is lost if this node goes down now", true);
+    say("the stop's time is nearly up, and " + s_.peer + " has not fetched all memory yet: it is lost if this node goes down now",
+        AlarmKind::not_fetched);
     answer_stop(true, "");
     return;
   }
@@ -193,7 +194,7 @@ void Stepper::on(const event::TimeShort&) {
   }
   say("the stop's time is nearly up and " + (s_.asked.empty() ? std::string("a peer") : *s_.asked.begin()) +
           " has not said whether it gave us the domain: the copy is dropped",
-      true);
+      AlarmKind::copy_dropped);
   stop_for_real(true);
 }
 

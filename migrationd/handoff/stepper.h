@@ -67,7 +67,7 @@ class Stepper {
   void act(A action) {
     actions_.push_back(std::move(action));
   }
-  void say(std::string text, bool alarm = false) { act(action::Say{std::move(text), alarm}); }
+  void say(std::string text, std::optional<AlarmKind> alarm = {}) { act(action::Say{std::move(text), alarm}); }
   /// The step is safe without its record on disk.
   void best_effort() { best_effort_ = true; }
   /// The step is not safe without its record, whatever else it does.

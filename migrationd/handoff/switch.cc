@@ -59,7 +59,7 @@ void Stepper::useless_to_peer() {
 /// Given to us in post-copy, and nothing of it is here. What remains of it at its source is ended before it is booted anew: all are
 /// asked again, if anybody waits for it.
 void Stepper::died_in_post_copy(NodeName from, Attempt attempt) {
-  say("given by " + from + " in post-copy, and it died before all of its memory was here", true);
+  say("given by " + from + " in post-copy, and it died before all of its memory was here", AlarmKind::lost_in_post_copy);
   const bool wanted = s_.start != 0;
   const Token start = s_.start;
   const Epoch epoch = s_.epoch;

@@ -174,8 +174,23 @@ Outcome set_migrations_at_once(Config& config, const std::string& value) {
   return Done{};
 }
 
+Outcome set_alert_agent(Config& config, const std::string& value) {
+  if (!value.starts_with('/')) return Error{"it must be an absolute path, beginning with /"};
+  config.alert_agents.push_back({value, {}});
+  return Done{};
+}
+
+Outcome set_alert_recipient(Config& config, const std::string& value) {
+  if (config.alert_agents.empty()) return Error{"it belongs to the alert_agent above it, and there is none"};
+  if (value.empty()) return Error{"an agent without a recipient has no such line"};
+  config.alert_agents.back().recipients.push_back(value);
+  return Done{};
+}
+
 const std::vector<Key>& keys() {
   static const std::vector<Key> list = {
+      {"alert_agent", true, set_alert_agent},
+      {"alert_recipient", true, set_alert_recipient},
       {"authentication", false,
        choice(&Config::authentication, {{"key", Authentication::key}, {"certificate", Authentication::certificate}})},
       {"ca_certificate", false, certificate_path(&CertificateFiles::ca)},

@@ -11,6 +11,7 @@
 #include "migrationd/base/clock.h"
 #include "migrationd/base/ids.h"
 #include "migrationd/base/result.h"
+#include "migrationd/io/alert-config.h"
 #include "migrationd/io/certificate-files.h"
 
 namespace migrationd::io {
@@ -45,6 +46,7 @@ struct Config {
   LogLevel log_level = LogLevel::notice;
   LogTarget log_target = LogTarget::journal;
   std::string log_file;                               ///< with log_target = file
+  std::vector<AlertAgent> alert_agents;
   std::string libvirt_uri = "qemu:///system";         ///< the one hypervisor of this daemon
 };
 

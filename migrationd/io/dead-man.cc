@@ -96,7 +96,8 @@ DeadManProcess::DeadManProcess(boost::asio::io_context& loop, DeadManConfig conf
 
 void DeadManProcess::run(const DomainUuid& uuid, const std::string& what, std::function<Outcome()> work, engine::Callback<Outcome> done) {
   calls_.run<Done>(uuid.str(), what, call_limit, std::move(work), [&log = log_, uuid, what, done = std::move(done)](Outcome outcome) {
-    if (!outcome) log.write(engine::Log::Level::alarm, uuid.str(), what + ": " + outcome.error());
+    if (outcome) log.clear(AlarmKind::dead_man_failed, Subject::domain(uuid, ""), "to " + what + " succeeded");
+    else log.raise(AlarmKind::dead_man_failed, Subject::domain(uuid, ""), what + ": " + outcome.error());
     if (done) done(outcome ? outcome : Outcome{Error{what + ": " + outcome.error()}});
   });
 }

@@ -91,6 +91,7 @@ void HeartbeatCluster::read_files() {
   if (Read now{std::move(text), parsed.ok() ? "" : parsed.error()}; read_ != now) {
     read_ = std::move(now);
     if (parsed.ok()) {
+      log_.clear(AlarmKind::nodes_unknown, Subject::daemon(), path + " can be read");
       cf_ = std::move(parsed.value());
       std::map<NodeName, std::vector<std::string>> nodes;
       for (const NodeName& node : others()) {
@@ -104,7 +105,7 @@ void HeartbeatCluster::read_files() {
         if (listener_ != nullptr) listener_->members_changed();
       });
     } else {
-      log_.write(engine::Log::Level::alarm, "", path + ": " + parsed.error() + ": " +
+      log_.raise(AlarmKind::nodes_unknown, Subject::daemon(), path + ": " + parsed.error() + ": " +
                      (cf_.nodes.empty() ? "no node is known, so the daemon is not ready and nothing is started. Put the file right "
                                           "(a 'node' line for each node, as `uname -n` says); it is read again every 30 s"
                                         : "the nodes known before stay"));

@@ -32,7 +32,7 @@ struct ServiceClose {
 };
 
 bool reads_only(const std::string& operation) {
-  for (const char* one : {"monitor", "status", "ctl-status", "ctl-explain", "ctl-ready", "ctl-watch"})
+  for (const char* one : {"monitor", "status", "ctl-alarms", "ctl-events", "ctl-status", "ctl-explain", "ctl-ready", "ctl-watch"})
     if (operation == one) return true;
   return false;
 }

@@ -30,7 +30,7 @@ struct Credentials {
   pid_t pid = 0;
   uid_t uid = 0;
   gid_t gid = 0;
-  /// Root: may act. Otherwise it may only read (monitor, status, ctl-status, ctl-explain, ctl-watch).
+  /// Root: may act. Otherwise it may only read (monitor, status, ctl-alarms, ctl-events, ctl-status, ctl-explain, ctl-ready, ctl-watch).
   bool may_act = false;
 };
 

@@ -57,7 +57,7 @@ void LibvirtHypervisor::boot(const engine::Definition& definition, engine::Callb
       [this, uuid = definition.uuid, name = definition.name, given_up, done = std::move(done)](Result<std::string> booted) mutable {
         given_up.request_stop();  // at its limit its thread goes on
         if (const auto last = boots_.find(uuid); last != boots_.end() && last->second == given_up) boots_.erase(last);
-        if (booted && !booted.value().empty()) log_.write(engine::Log::Level::alarm, name, booted.value());
+        if (booted && !booted.value().empty()) log_.raise(AlarmKind::managed_save_removed, Subject::domain(uuid, name), booted.value());
         const Outcome outcome = booted ? Outcome(Done{}) : Outcome(Error{booted.error()});
         // The engine looks at the view next, so it must show the boot already.
         read(uuid, [outcome, done] { done(outcome); });

@@ -24,6 +24,7 @@ Outcome LocalService::start(IpcServer::Settings settings) {
   };
   handlers.closed = [this](ConnectionId id) {
     watchers_.erase(id);
+    if (alarms_) alarms_->closed(id);
     auto order = orders_.extract(id);
     if (!order.empty()) engine_.caller_gone(order.mapped());
   };
@@ -49,6 +50,7 @@ void LocalService::request(ConnectionId id, const LocalRequest& request, IpcServ
     ready(request, std::move(reply));
     return;
   }
+  if (alarms_ && alarms_->request(id, request, reply)) return;
   if (request.operation.starts_with("ctl-")) {
     reply(control(request));
     return;

@@ -12,6 +12,7 @@
 
 #include "migrationd/base/result.h"
 #include "migrationd/engine/engine.h"
+#include "migrationd/io/alarm-service.h"
 #include "migrationd/io/domain-warnings.h"
 #include "migrationd/io/heartbeat.h"
 #include "migrationd/io/ipc-server.h"
@@ -31,9 +32,12 @@ class LocalService {
     /// How far a domain's migration from here has come; a failure is nothing known.
     std::function<void(const DomainUuid&, engine::Callback<Result<std::optional<JobProgress>>>)> progress;
     DomainWarnings::Ask warnings;
+    AlarmDesk* alarms = nullptr;
   };
   LocalService(boost::asio::io_context& loop, engine::Engine& engine, engine::World& world, Facts facts)
-      : loop_(loop), engine_(engine), world_(world), facts_(std::move(facts)), intake_(facts_.libvirt_uri), warnings_(world, engine, facts_.warnings) {}
+      : loop_(loop), engine_(engine), world_(world), facts_(std::move(facts)), intake_(facts_.libvirt_uri), warnings_(world, engine, facts_.warnings) {
+    if (facts_.alarms != nullptr) alarms_ = std::make_unique<AlarmService>(*facts_.alarms, world_.clock, facts_.self);
+  }
 
   Outcome start(IpcServer::Settings settings);
   void stop() { server_.reset(); }
@@ -57,6 +61,7 @@ class LocalService {
   DomainWarnings warnings_;
   std::map<ConnectionId, engine::OrderId> orders_;
   std::set<ConnectionId> watchers_;
+  std::unique_ptr<AlarmService> alarms_;
   std::unique_ptr<IpcServer> server_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
 };

@@ -56,6 +56,7 @@ struct NodeLink::Impl : std::enable_shared_from_this<Impl> {
       : loop(loop), log(log), settings(std::move(settings)), finish_timer(loop) {}
 
   void say(Level level, const std::string& text) { log.write(level, "", text); }
+  void alarm(AlarmKind kind, const Subject& subject, const std::string& text) { log.raise(kind, subject, text); }
 
   template <class Coroutine>
   void spawn(Coroutine&& coroutine, std::string what) {
@@ -64,7 +65,7 @@ struct NodeLink::Impl : std::enable_shared_from_this<Impl> {
                      try {
                        if (error) std::rethrow_exception(error);
                      } catch (const std::exception& e) {
-                       if (!self->stopped) self->say(Level::alarm, what + " ended unexpectedly: " + e.what());
+                       if (!self->stopped) self->alarm(AlarmKind::internal_error, Subject::daemon(), what + " ended unexpectedly: " + e.what());
                      }
                    });
   }

@@ -40,7 +40,7 @@ Outcome NodeLink::Impl::listen_at_name(const std::string& address) {
   error_code not_numeric;
   asio::ip::make_address(parsed->host, not_numeric);
   if (not_numeric && found.front().is_loopback())
-    say(Level::alarm, "listen: the name " + parsed->host + " stands for " + found.front().to_string() +
+    alarm(AlarmKind::not_reachable, Subject::daemon(), "listen: the name " + parsed->host + " stands for " + found.front().to_string() +
                           " only, which no other node reaches: give it its real address in /etc/hosts, or write "
                           "listen = ADDRESS in migrationd.conf");
   std::string missing;
@@ -105,7 +105,7 @@ void NodeLink::set_nodes(const std::map<NodeName, std::vector<std::string>>& nod
   for (const auto& [name, addresses] : nodes) {
     if (name == impl.settings.self) continue;
     if (!wire::valid_node_name(name)) {
-      impl.say(Level::alarm, "no link to \"" + name + "\": that can't be a node's name");
+      impl.alarm(AlarmKind::nodes_unknown, Subject::node(name), "no link to \"" + name + "\": that can't be a node's name");
       continue;
     }
     auto& peer = impl.peers[name];
@@ -195,7 +195,7 @@ void NodeLink::send(const NodeName& to, const wire::PeerMessage& message) {
   const auto it = impl_->peers.find(to);
   if (it == impl_->peers.end() || !it->second->out) return;
   if (wire::encode(message).size() > wire::frame_limit)
-    return impl_->say(Level::alarm, std::string("a ") + wire::kind(message) + " message for " + to +
+    return impl_->alarm(AlarmKind::message_too_large, Subject::node(to), std::string("a ") + wire::kind(message) + " message for " + to +
                                         " is larger than 4 MiB and was not sent: the domain's definition is too large");
   it->second->out->send(message);
 }

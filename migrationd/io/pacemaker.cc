@@ -116,19 +116,20 @@ void PacemakerCluster::say_whether_it_answers(const CorosyncView& view) {
 void PacemakerCluster::viewed(const CorosyncView& view) {
   say_whether_it_answers(view);
   if (!view.trouble.empty()) {
-    log_.write(engine::Log::Level::alarm, "", "Corosync does not run here, and " + view.trouble + ": " +
+    log_.raise(AlarmKind::nodes_unknown, Subject::daemon(), "Corosync does not run here, and " + view.trouble + ": " +
                    (view.nodes.empty() ? "no node is known, and nothing is started" : "the nodes known before stay"));
   }
   if (view.find(settings_.self) == nullptr) {
     // Without the list of nodes nothing could be proven absent; an empty list would prove everything.
     if (view.trouble.empty() && (view.nodes != view_.nodes || view_.nodes.empty())) {
-      log_.write(engine::Log::Level::alarm, "",
+      log_.raise(AlarmKind::nodes_unknown, Subject::daemon(),
                  "the nodelist of Corosync (" + settings_.corosync_conf + ") does not name this node '" +
                      settings_.self + "': nothing is started until it does");
     }
     view_.connected = false;
     return;
   }
+  if (view.trouble.empty()) log_.clear(AlarmKind::nodes_unknown, Subject::daemon(), "Corosync's nodelist names this node");
   const bool nodes_differ = view.nodes != view_.nodes;
   // Who is new or comes back may have been fenced before: that is to be known as old when it is silent next.
   std::set<NodeName> joined;

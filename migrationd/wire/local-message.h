@@ -27,7 +27,8 @@ enum class HeartbeatCause { none, shutdown, standby, peer_request, roll_back, by
 
 struct LocalRequest {
   /// start, stop, monitor, status, migrate_to, migrate_from, validate-all, reload-agent; for migrationctl:
-  /// ctl-status, ctl-explain, ctl-ready (with the parameter node), ctl-watch, ctl-forget.
+  /// ctl-status, ctl-explain, ctl-ready (with the parameter node), ctl-watch, ctl-forget; of alarms and events
+  /// what io/alarm-service.h has.
   std::string operation;
   /// ocf, lsb or ctl.
   std::string face;
@@ -47,7 +48,7 @@ struct LocalReply {
   std::string reason;
   /// migrationctl: the answer as JSON text. Empty otherwise.
   std::string body;
-  /// migrationctl watch: more replies follow.
+  /// migrationctl watch and events: more replies follow.
   bool more = false;
 };
 

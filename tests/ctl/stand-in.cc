@@ -26,7 +26,7 @@ int main(int count, char** arguments) {
       if (!answer.starts_with('{')) {
         return reply({static_cast<wire::OcfCode>(std::atoi(answer.c_str())), answer.substr(answer.find(':') + 1), "", false});
       }
-      const bool more = request.operation == "ctl-watch" && next < answers.size();
+      const bool more = (request.operation == "ctl-watch" || request.operation == "ctl-events") && next < answers.size();
       reply({wire::OcfCode::success, "", answer, more});
       if (!more) return;
     }

@@ -66,12 +66,15 @@ class Case(unittest.TestCase):
 
 class Complaints(Case):
     def test_without_a_daemon(self):
-        for arguments in [["status"], ["status", "--json"], ["watch"], ["forget", "beta", "--yes"], ["evacuate", "alpha"]]:
+        for arguments in [["status"], ["status", "--json"], ["watch"], ["alarms"], ["alarms", "ack", "1"], ["alarms", "clear", "1"],
+                          ["events"], ["events", "--follow"], ["forget", "beta", "--yes"], ["evacuate", "alpha"]]:
             self.complains(ctl(*arguments), "migrationctl: ", "isn't running on this node", "systemctl start migrationd")
 
     def test_usage(self):
         for arguments in [[], ["explode"], ["forget"], ["explain"], ["status", "x"], ["watch", "--nonsense"],
-                          ["explain", "vm1", "--cib", "x"], ["plan"], ["evacuate"], ["return"], ["adopt"], ["adopt", "--all", "vm1"]]:
+                          ["explain", "vm1", "--cib", "x"], ["plan"], ["evacuate"], ["return"], ["adopt"], ["adopt", "--all", "vm1"],
+                          ["alarms", "ack"], ["alarms", "ack", "x"], ["alarms", "ack", "1", "--all"], ["alarms", "clear"], ["alarms", "x"],
+                          ["events", "--since", "now"]]:
             self.assertEqual(ctl(*arguments).returncode, 2, arguments)
         for arguments in [["--help"], ["--version"], ["watch", "--help"]]:
             result = ctl(*arguments)
@@ -282,6 +285,87 @@ class Adopt(Case):
 
     def test_the_daemon_must_be_asked(self):
         self.complains(ctl("adopt", "vm", "--dry-run", env=self.live(self.DATA / "quiet.xml")), "systemctl start migrationd", "nothing was changed")
+
+
+def alarm(**more):
+    return {"id": 3, "kind": "domain-unhealthy", "severity": "critical", "text": "paused (I/O error)", "raised": "2026-11-28T20:41:35.120Z",
+            "subject": {"what": "domain", "name": "vm1", "uuid": "u", "resource": "r1"}, "last": "2026-11-28T20:41:35.120Z", "count": 4,
+            "acknowledged": None, "acknowledged_by": "", "cleared": None, "cleared_why": "", **more}
+
+
+def alarms(*them):
+    return json.dumps({"node": "alpha", "alarms": them, "left_off": 0})
+
+
+class Alarms(Case):
+    def test_those_that_stand(self):
+        with Daemon(alarms(alarm()), alarms(), alarms(alarm())) as daemon:
+            result = ctl("alarms", env={**NO_TOOLS, "TZ": "UTC"})
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertEqual(result.stdout, "ALARM  SEVERITY  SINCE                TIMES  ABOUT     SEEN BY  KIND              TEXT\n"
+                             "3      critical  2026-11-28 20:41:35  4      vm1 (r1)  -        domain-unhealthy  paused (I/O error)\n")
+            self.assertEqual(ctl("alarms").stdout, "No alarm stands on alpha.\n")
+            self.assertEqual(json.loads(ctl("alarms", "--json").stdout)["alarms"], [alarm()])
+            self.assertEqual(daemon.requests(), ["ctl-alarms "] * 3)
+
+    def test_those_that_were(self):
+        with Daemon(alarms(alarm(cleared="2026-11-28T21:00:00.000Z", cleared_why="it runs here"))) as daemon:
+            result = ctl("alarms", "--all")
+            self.assertEqual(result.returncode, 0)
+            self.assertIn("No alarm stands on alpha.\n\nCLEARED", result.stdout)
+            self.assertIn("it runs here", result.stdout)
+            self.assertEqual(daemon.requests(), ["ctl-alarms  all=yes"])
+
+    def test_by_hand(self):
+        who = {**NO_TOOLS, "SUDO_USER": "ann"}
+        with Daemon('{"acknowledged": 1}', '{"acknowledged": 2}', '{"cleared": 1}') as daemon:
+            self.assertEqual(ctl("alarms", "ack", "3", env=who).returncode, 0)
+            self.assertEqual(ctl("alarms", "ack", "--all", env=who).stdout, "2 alarms acknowledged\n")
+            self.assertEqual(ctl("alarms", "clear", "3", env=who).returncode, 0)
+            self.assertEqual(daemon.requests(), ["ctl-alarm-acknowledge 3 by=ann", "ctl-alarm-acknowledge  all=yes by=ann", "ctl-alarm-clear 3 by=ann"])
+        with Daemon("1:there is no alarm 3", "1:there is no alarm 3"):
+            self.complains(ctl("alarms", "ack", "3"), "not acknowledged: there is no alarm 3")
+            self.complains(ctl("alarms", "clear", "3"), "not cleared: there is no alarm 3")
+
+    @unittest.skipUnless(REAL_ROOT, "only root can become somebody else")
+    def test_somebody_else_may_not(self):
+        with Daemon(alarms()):
+            for arguments in [["alarms"], ["alarms", "clear", "3"], ["events"]]:
+                self.complains(ctl(*arguments, user=NOBODY), "haclient")
+
+
+def events(*numbers, lost=0, **more):
+    return json.dumps({"node": "alpha", "lost": lost, "last": 9, "events": [
+        {"number": number, "at": "2026-11-28T20:41:35.120Z", "kind": "link-up", "text": "the link to beta is up", "alarm": None,
+         "subject": {"what": "node", "name": "beta", "uuid": "", "resource": ""}, **more} for number in numbers]})
+
+
+class Events(Case):
+    def test_a_line_each(self):
+        with Daemon(events(1, 2), events(3)) as daemon:
+            result = ctl("events", env={**NO_TOOLS, "TZ": "UTC"})
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertEqual(result.stdout.splitlines(), [f"2026-11-28 20:41:35 {n} link-up node beta: the link to beta is up" for n in (1, 2, 3)])
+            self.assertEqual(daemon.requests(), ["ctl-events "])
+        with Daemon(events(1, 2), events(3)) as daemon:
+            result = ctl("events", "--json", "--since", "7")
+            self.assertEqual([json.loads(line)["number"] for line in result.stdout.splitlines()], [1, 2, 3])
+            self.assertEqual(daemon.requests(), ["ctl-events  since=7"])
+
+    def test_what_is_lost_is_said(self):
+        with Daemon(events(5, lost=3)):
+            self.assertIn("3 events are lost", ctl("events", "--since", "1").stderr)
+        with Daemon(events(5, lost=3)):
+            self.assertEqual(ctl("events").stderr, "")
+
+    def test_followed_until_interrupted(self):
+        with Daemon(events(1), events(), events(2), events(3)) as daemon:
+            process = subprocess.Popen([str(CTL), "events", "--follow", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            seen = [json.loads(process.stdout.readline())["number"] for _ in range(3)]
+            process.send_signal(signal.SIGINT)
+            rest, complaint = process.communicate(timeout=60)
+            self.assertEqual((seen, process.returncode, rest, complaint), ([1, 2, 3], 0, "", ""))
+            self.assertEqual(daemon.requests(), ["ctl-events  follow=yes"])
 
 
 class Watch(Case):

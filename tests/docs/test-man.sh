@@ -60,11 +60,17 @@ verdict "the lists to compare with are read" "$few"
 }
 
 # The defaults that the example names are those of the manual.
-wrong=$(sed -n 's/^#\([a-z_]*\) = \(.*\)$/\1 \2/p' "$top/migrationd/migrationd.conf.example" | grep -v '^node ' |
+wrong=$(sed -n 's/^#\([a-z_]*\) = \(.*\)$/\1 \2/p' "$top/migrationd/migrationd.conf.example" | grep -Ev '^(node|alert_agent|alert_recipient) ' |
   while read -r key value; do
     plain "$top/man/migrationd.conf.5" | sed -n "/^\.B[RI] $key /,/^\.TP/p" | grep -qF "$value" || echo "$key=$value"
   done)
 verdict "the defaults in migrationd.conf(5) are those of the example" "$wrong"
+
+# Every kind of alarm, and nothing else, is in the table of the manual.
+kinds=$(sed -n 's/^    case AlarmKind::.*: return "\([a-z-]*\)";.*/\1/p' "$top/migrationd/base/alarm.cc" | sort)
+listed=$(plain "$top/man/migrationd.8" | sed -n '/^\.SH ALARMS/,/^\.TE/s/^\([a-z-]*\)\t[a-z]*\tT{$/\1/p' | sort)
+verdict "every kind of alarm is in migrationd(8)" "$([ -n "$kinds" ] && [ "$kinds" = "$listed" ] || echo "differs: $(echo "$kinds
+$listed" | sort | uniq -u)")"
 
 # What stands under NOT IMPLEMENTED YET is what the table refuses.
 refused=$(tr '\n' ' ' <"$top/migrationd/resource/table.cc" | sed 's/{\.name = "/\n&/g' | sed -n 's/^{\.name = "\([A-Za-z0-9_]*\)".*\.comes_with.*/\1/p' | sort)

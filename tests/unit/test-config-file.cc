@@ -60,7 +60,7 @@ TEST_CASE("config-file: every key is taken") {
 }
 
 TEST_CASE("config-file: an error names the line, the value and what is allowed") {
-  CHECK(refusal("\nclutser = auto\n").starts_with("x.conf:2: the key \"clutser\" is unknown; known are authentication, "));
+  CHECK(refusal("\nclutser = auto\n").starts_with("x.conf:2: the key \"clutser\" is unknown; known are alert_agent, "));
   CHECK(refusal("cluster = foo") ==
         "x.conf:1: \"foo\" is no value for \"cluster\": it must be one of auto, pacemaker, heartbeat, none");
   CHECK(says(refusal("port = 7\nunfenced = refuse\nport = 8"), "x.conf:3: \"port\" was given already in line 1"));
@@ -127,4 +127,19 @@ TEST_CASE("config-file: the file itself may be wrong, too") {
   CHECK(says(error(read_config_file(scratch / "c", true)), "chmod go-w"));
   tests::write_file(scratch / "d", std::string(2 * 1024 * 1024, '#'));
   CHECK(says(error(read_config_file(scratch / "d", true)), "larger than"));
+}
+
+TEST_CASE("config-file: alert agents, each with the recipients below it") {
+  const auto parsed = parse_config("alert_agent = /a\nalert_recipient = ann@example.org\nalert_recipient = two words\nalert_agent = /b\n", "x.conf");
+  REQUIRE(parsed.ok());
+  const auto& agents = parsed.value().alert_agents;
+  REQUIRE(agents.size() == 2);
+  CHECK(agents[0].path == "/a");
+  CHECK(agents[0].recipients == std::vector<std::string>{"ann@example.org", "two words"});
+  CHECK(agents[1].path == "/b");
+  CHECK(agents[1].recipients.empty());
+  CHECK(says(refusal("alert_recipient = ann\nalert_agent = /a\n"), "x.conf:1: "));
+  CHECK(says(refusal("alert_recipient = ann\n"), "belongs to the alert_agent above it"));
+  CHECK(says(refusal("alert_agent = mail.sh\n"), "absolute path"));
+  CHECK(says(refusal("alert_agent = /a\nalert_recipient =\n"), "alert_recipient"));
 }

@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "migrationd/io/alarm-json.h"
 #include "migrationd/io/status-json.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/stage.h"
@@ -74,6 +75,11 @@ TEST_CASE("status json: the manual names every field, and none that there isn't"
   for (const std::string& field : explained)  // the rest is as in the status
     if (!printed.contains("domains[]" + field.substr(6))) printed.insert(field);
   printed.insert({"intent", "to", "reason", "domain"});  // what migrationctl adds; see tests/ctl/test-ctl.py
+  alarms::AlarmBook book;
+  book.raise(AlarmKind::other, Subject::daemon(), "x", {});
+  collect(nlohmann::json::parse(io::alarms_json("n1", book.all(), false)), "", printed);
+  const nlohmann::json event = io::event_json({});  // whose subject is as an alarm's
+  for (const auto& [name, value] : event.items()) printed.insert(name);
   const Fields named = documented();
   for (const std::string& field : printed) CHECK_MESSAGE(named.contains(field), field << " is not in migrationctl(8)");
   for (const std::string& field : named) CHECK_MESSAGE(printed.contains(field), field << " of migrationctl(8) is never printed");
