@@ -121,19 +121,19 @@ all_mutants() {
   $1 answer-before-the-disk migrationd/io/journal-files.cc \
     's/^\( *\)Outcome outcome = job.work(finish);/\1job.report(Done{});\n&/' \
     'unit journal-disk: a record and its name are flushed*'
-  $1 failed-listing-is-empty migrationd/io/libvirt-hypervisor.cc \
+  $1 failed-listing-is-empty migrationd/io/libvirt-look.cc \
     's/bool complete = count >= 0;/bool complete = true;/' \
     'unit libvirt-listing: half of a listing that fails*'
-  $1 half-a-listing-is-enough migrationd/io/libvirt-hypervisor.cc \
+  $1 half-a-listing-is-enough migrationd/io/libvirt-look.cc \
     's/^\( *\)!Found::collect(connection, VIR_CONNECT_LIST_DOMAINS_ACTIVE, found.uuids))/\1(Found::collect(connection, VIR_CONNECT_LIST_DOMAINS_ACTIVE, found.uuids), false))/' \
     'unit libvirt-listing: half of a listing that fails*'
   $1 not-listed-is-absent migrationd/io/domain-registry.cc \
     '/DomainRegistry::listed(/,/^}/s/if (entry.listed) to_read.insert(uuid);/if (uuids.contains(uuid)) to_read.insert(uuid); else entries_[uuid].listed = false, entries_[uuid].end_seen = true, entries_[uuid].alive = nullptr;/' \
     'unit libvirt-listing: a known domain that a listing leaves out*'
-  $1 emulators-not-looked-for migrationd/io/libvirt-hypervisor.cc \
+  $1 emulators-not-looked-for migrationd/io/libvirt-look.cc \
     's/if (!found.value().uuids.contains(uuid)) registry_.stray(.*/;/' \
     'unit libvirt-listing: a living emulator that the listing does not name*'
-  $1 complete-before-it-is-read migrationd/io/libvirt-hypervisor.cc \
+  $1 complete-before-it-is-read migrationd/io/libvirt-look.cc \
     's/std::set<DomainUuid> to_read = registry_.listed(found.value().uuids);/&\n        registry_.complete(boot_time());/' \
     'unit libvirt-listing: before each domain of the listing is read*'
   $1 copy-resumes-by-itself migrationd/io/migrate-call.cc \
