@@ -25,10 +25,16 @@ bool ours(Phase phase) { return phase == Phase::held || phase == Phase::offered 
 
 void DomainRunner::alarm(AlarmKind kind, const std::string& text) {
   const bool lately = std::any_of(remarks_.begin(), remarks_.end(), [&](const Remark& before) {
-    return before.alarm && before.text == text && before.at + said_again_after > world_.clock.now();
+    return before.stands && before.text == text && before.at + said_again_after > world_.clock.now();
   });
-  if (!lately) note(text, true);
+  if (!lately) note(text, kind);
   world_.log.raise(kind, subject(), text, lately);
+}
+
+void DomainRunner::clear(AlarmKind kind, const std::string& why) {
+  for (Remark& before : remarks_)
+    if (before.stands == kind) before.stands.reset();
+  world_.log.clear(kind, subject(), why);
 }
 
 void DomainRunner::look_at_alarms(const handoff::State& before) {

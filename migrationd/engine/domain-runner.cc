@@ -113,13 +113,13 @@ DomainRunner::~DomainRunner() {
   }
 }
 
-void DomainRunner::note(const std::string& text, bool alarm) {
-  remarks_.push_back({world_.clock.now(), text, alarm});
+void DomainRunner::note(const std::string& text, std::optional<AlarmKind> alarm) {
+  remarks_.push_back({world_.clock.now(), text, alarm.has_value(), alarm});
   if (remarks_.size() > remarks_kept) remarks_.pop_front();
 }
 
 void DomainRunner::remark(const std::string& text, EventKind kind) {
-  note(text, false);
+  note(text);
   world_.log.happened(kind, subject(), Log::Level::notice, text);
 }
 

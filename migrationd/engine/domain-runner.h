@@ -40,6 +40,7 @@ struct Remark {
   Instant at;
   std::string text;
   bool alarm = false;
+  std::optional<AlarmKind> stands{};  ///< of an alarm that was not seen to be over since
 };
 
 class DomainRunner {
@@ -54,7 +55,7 @@ class DomainRunner {
   void remark(const std::string& text, EventKind kind = EventKind::notice);
   /// The same of what people must look at, until it is cleared. What is tried every half second is said once in a while.
   void alarm(AlarmKind kind, const std::string& text);
-  void clear(AlarmKind kind, const std::string& why) { world_.log.clear(kind, subject(), why); }
+  void clear(AlarmKind kind, const std::string& why);
   Subject subject() const { return Subject::domain(record_.uuid, record_.name, record_.resource); }
   /// Another node says that it holds it.
   void held_elsewhere(const NodeName& node);
@@ -110,7 +111,7 @@ class DomainRunner {
  private:
   struct Hands;  // one overload per action
 
-  void note(const std::string& text, bool alarm);
+  void note(const std::string& text, std::optional<AlarmKind> alarm = {});
   void warn_of_policy();
   void look_at_alarms(const handoff::State& before);
   void write(const Record& record, Callback<Outcome> done);

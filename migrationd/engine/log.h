@@ -17,7 +17,7 @@ class Log {
   virtual void write(Level level, const std::string& domain, const std::string& text) = 0;
 
   /// People must look. It stands until clear() of the same kind and subject; raised meanwhile, it is only counted.
-  /// `said_lately`: no line for the log, unless it was over meanwhile.
+  /// `said_lately`: no line for the log.
   virtual void raise(AlarmKind kind, const Subject& subject, const std::string& text, bool said_lately = false) {
     (void)kind;
     if (!said_lately) write(Level::alarm, subject.before_text(), text);

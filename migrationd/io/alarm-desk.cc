@@ -71,7 +71,7 @@ void AlarmDesk::happened(EventKind kind, const Subject& subject, Level level, co
 
 void AlarmDesk::raise(AlarmKind kind, const Subject& subject, const std::string& text, bool said_lately) {
   const alarms::AlarmBook::Raised raised = book_.raise(kind, subject, text, now_());
-  if (!said_lately || raised.fresh) sink_.write(Level::alarm, subject.before_text(), text);
+  if (!said_lately) sink_.write(Level::alarm, subject.before_text(), text);
   if (raised.gave_way) cleared(*raised.gave_way);
   changed(/*in_no_hurry=*/!raised.fresh && !raised.other_text);
   if (!raised.fresh) return;
