@@ -20,7 +20,7 @@ from migrationd_lab.namespaces import wait_until  # noqa: E402
 
 PRIMITIVE = ("crm configure primitive {vm} {agent} params config=/etc/libvirt/lab/{vm}.xml hypervisor=qemu:///system "
              "{transport} meta allow-migrate=true op start timeout=90 op stop timeout=90 "
-             "op migrate_to timeout={push} op migrate_from timeout=60 op monitor interval=0 timeout=30")
+             "op migrate_to timeout={push} op migrate_from timeout=60 op monitor interval={monitor} timeout=30")
 
 
 def arguments(text, pairs=7, more=lambda parser: None):
@@ -31,10 +31,10 @@ def arguments(text, pairs=7, more=lambda parser: None):
     return parser.parse_args()
 
 
-def run(bench, stage, agents, push=60, transport="", **settings):
+def run(bench, stage, agents, push=60, transport="", monitor=0, **settings):
     """Calls bench(lab) with agents' resources ({guest: agent}) running under Pacemaker; the process's exit code.
-    Pacemaker does not monitor them meanwhile. push: the timeout of migrate_to in seconds; transport: migrationd's, as a parameter;
-    settings: the lab's."""
+    push: the timeout of migrate_to in seconds; transport: migrationd's, as a parameter; monitor: Pacemaker's interval in seconds, 0: it
+    does not monitor them; settings: the lab's."""
     end_on_signals()
     try:
         if not pathlib.Path(stage, "usr/sbin/migrationd").exists():
@@ -52,7 +52,7 @@ def run(bench, stage, agents, push=60, transport="", **settings):
             for vm, agent in agents.items():
                 # libvirt listens for tcp in the lab; migrationd's own transport needs nothing.
                 way = "migration_transport=tcp" if "heartbeat" in agent else transport
-                lab.nodes[0].run(PRIMITIVE.format(vm=vm, agent=agent, push=push, transport=way))
+                lab.nodes[0].run(PRIMITIVE.format(vm=vm, agent=agent, push=push, transport=way, monitor=monitor))
                 lab.guest(vm).wait_up(90)
             settle(lab)
             bench(lab)
