@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <thread>
 #include <utility>
@@ -149,15 +150,19 @@ void detach() {
 }
 
 /// Looks until the domain isn't well and AMF knows it. That it doesn't run here is known at the first answer; anything else may
-/// be the trouble of who is asked, as a libvirt that is just restarted, and so must be heard twice.
+/// be the trouble of who is asked, as a libvirt that is just restarted, and so must last: what AMF does about it ends a guest that runs.
 int look_after(const Installation& installation, const wire::LocalRequest& request, const Watch& watch) {
   ::openlog("migrationd-amf", LOG_PID, LOG_DAEMON);
-  for (bool doubted = false;; std::this_thread::sleep_for(watch.interval)) {
+  bool doubted = false;
+  std::chrono::steady_clock::time_point since{};
+  for (;; std::this_thread::sleep_for(watch.interval)) {
     const Answer answer = get_answer(installation, request, in(look_time), false);
     const bool well = answer.code == wire::OcfCode::success;
-    const bool counts = !well && (doubted || answer.code == wire::OcfCode::not_running);
-    doubted = !well;
-    if (!counts) continue;
+    const auto now = std::chrono::steady_clock::now();
+    if (!std::exchange(doubted, !well)) since = now;
+    if (well) continue;
+    const bool lasts = now - since >= watch.patience;
+    if (!lasts && answer.code != wire::OcfCode::not_running) continue;
     const std::string why = answer.reason.empty() ? "it does not run here" : answer.reason;
     ::syslog(LOG_ERR, "%s is reported to AMF: %s", request.resource.c_str(), why.c_str());
     if (watch.report.empty()) return 1;

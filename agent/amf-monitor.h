@@ -18,6 +18,7 @@ namespace migrationd::agent {
 struct Watch {
   std::string component;           ///< its distinguished name
   Milliseconds interval{10'000};   ///< between two looks
+  Milliseconds patience{60'000};   ///< in which trouble that may pass, such as a libvirt that does not answer, is borne
   /// The program that reports an error, called with the component and the recovery. Empty: AMF watches the monitor itself
   /// (amfpm, passive monitoring), whose end is the report.
   std::string report;

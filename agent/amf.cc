@@ -50,6 +50,11 @@ Result<Watch> watch_of(const std::string& component, const Environment& environm
     if (!parsed) return Error{"MIGRATIOND_AMF_INTERVAL: " + parsed.error()};
     watch.interval = std::max(parsed.value(), shortest_interval);
   }
+  if (const std::string* patience = find(environment, "MIGRATIOND_AMF_PATIENCE")) {
+    const Result<Milliseconds> parsed = resource::parse_duration(*patience);
+    if (!parsed) return Error{"MIGRATIOND_AMF_PATIENCE: " + parsed.error()};
+    watch.patience = parsed.value();
+  }
   if (const std::string* report = find(environment, "MIGRATIOND_AMF_REPORT")) {
     if (report->front() != '/') return Error{"MIGRATIOND_AMF_REPORT is no path from the root: '" + *report + "'"};
     watch.report = *report;
@@ -60,6 +65,8 @@ Result<Watch> watch_of(const std::string& component, const Environment& environm
     if (std::find(std::begin(known), std::end(known), *recovery) == std::end(known))
       return Error{"MIGRATIOND_AMF_RECOVERY: '" + *recovery + "' is none of amfpm's recoveries"};
     watch.recovery = *recovery;
+    if (watch.report.empty() && (watch.recovery == "apprestart" || watch.recovery == "containerrestart"))
+      return Error{"MIGRATIOND_AMF_RECOVERY: AMF does not take '" + *recovery + "' from amfpm; name a program in MIGRATIOND_AMF_REPORT that reports it"};
   }
   return watch;
 }

@@ -161,7 +161,7 @@ Table migrations(const Status& status) {
 
 /// The same of one, for lines of text.
 std::string in_short(const Job& job) {
-  if (job.total_bytes == 0) return "begins, " + duration_text(job.elapsed);
+  if (job.total_bytes == 0) return job.plan.empty() ? "begins, " + duration_text(job.elapsed) : harmless(job.plan);
   std::string text = percent_text(job) + " done, " + size_text(job.remaining_bytes) + " of " + size_text(job.total_bytes) + " left";
   if (job.bytes_per_second != 0) text += ", " + rate_text(job);
   if (job.iteration != 0) text += ", pass " + std::to_string(job.iteration);

@@ -187,6 +187,7 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   void report_end(const DomainUuid& uuid, const std::string& what, bool earlier, const std::string& alarm);
   void end_told(const DomainUuid& uuid, bool reported);
   bool wait_until_told(Pending& pending);
+  std::function<bool()> still_wanted(const DomainUuid& uuid);
   void answer_monitor(Order order, Callback<OrderReply> reply);
 
   // absence.cc
@@ -270,7 +271,10 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
       TimerId timer = 0;
     };
     bool under_way = true;
-    std::set<handoff::Token> stops;   ///< that wait for it
+    bool ordered = false;             ///< it can't be called off any more
+    bool called_off = false;
+    Instant acted_upon_by;         ///< told so: until then what the cluster manager does about it is on its way
+    std::map<handoff::Token, Instant> stops;  ///< that wait for it, and until when
     std::map<std::uint64_t, Monitor> monitors;  ///< by when they came
   };
   std::map<DomainUuid, Telling> tellings_;

@@ -7,10 +7,12 @@
 //
 // While that is under way,
 //   - a stop of it waits: a failure that the cluster manager notes after the stop would be one of a resource that may run
-//     elsewhere by then, and have both stopped;
+//     elsewhere by then, and have both stopped. It waits until its time to decide is up, which calls off what is not ordered
+//     yet; for what is ordered it waits to the end;
 //   - a monitor waits: "not running", said before the resource is set to stopped, has it started again; and said beside
-//     the report it counts as a second failure. So it is a success when the report was made, and true in any other case.
-//     If its own time is up first, it is a success, too: the wait is bounded by that of the commands, and the next one is true.
+//     the report or that setting it counts as another failure. So it is a success when the cluster manager was told, also a moment later,
+//     until that has ordered something; and true in any other case. If its own time is up first, it is a success, too: the wait is bounded by
+//     that of the commands, and the next one is true.
 #include <algorithm>
 
 #include "migrationd/engine/engine.h"
@@ -30,6 +32,8 @@ namespace {
 constexpr Milliseconds stays_crashed = 3s;
 /// Of a monitor whose caller sets no limit.
 constexpr Milliseconds monitor_without_limit = 20s;
+/// What the cluster manager was told it acts upon within this time; its stop ends it.
+constexpr Milliseconds acts_within = 2s;
 /// A daemon that was just started may know what runs here before it knows that its cluster manager does.
 constexpr Milliseconds cluster_known_after = 2s;
 
@@ -88,11 +92,12 @@ void Engine::tell_end(const DomainUuid& uuid, Ending ending, bool earlier) {
   const std::string what = std::string("it ") + recovery::in_words(ending) + (earlier ? " while no daemon was here" : "");
   if (!earlier) runner.remark(what + "; that was not asked for here");
   if (ending != Ending::powered_off || !runner.policy().stay_off) return report_end(uuid, what, earlier, "");
-  world_.cluster.stay_off(runner.record().resource, alive<Outcome>([this, uuid, what, earlier](Outcome set) {
+  world_.cluster.stay_off(runner.record().resource, still_wanted(uuid), alive<Outcome>([this, uuid, what, earlier](Outcome set) {
     if (set.ok()) {
       find(uuid)->alarm(AlarmKind::domain_gone, what + " and stays off (on_poweroff=stay-off), until the cluster manager is told to start it");
-      return end_told(uuid, false);
+      return end_told(uuid, true);
     }
+    tellings_.at(uuid).ordered = false;
     const std::string alarm = what + " and was to stay off (on_poweroff=stay-off), but the cluster manager could not be told so: " +
                               set.error() + "; it may start it again";
     if (!earlier) find(uuid)->alarm(AlarmKind::domain_gone, alarm);
@@ -102,7 +107,7 @@ void Engine::tell_end(const DomainUuid& uuid, Ending ending, bool earlier) {
 
 /// `alarm`: to be said if the report was made.
 void Engine::report_end(const DomainUuid& uuid, const std::string& what, bool earlier, const std::string& alarm) {
-  world_.cluster.report_failure(find(uuid)->record().resource, what, alive<Outcome>([this, uuid, what, earlier, alarm](Outcome told) {
+  world_.cluster.report_failure(find(uuid)->record().resource, what, still_wanted(uuid), alive<Outcome>([this, uuid, what, earlier, alarm](Outcome told) {
     DomainRunner& runner = *find(uuid);
     if (told.ok() && !alarm.empty()) runner.alarm(AlarmKind::domain_gone, alarm);
     if (told.ok()) runner.remark("the cluster manager was told of its end: " + what);
@@ -111,24 +116,43 @@ void Engine::report_end(const DomainUuid& uuid, const std::string& what, bool ea
   }));
 }
 
-void Engine::end_told(const DomainUuid& uuid, bool reported) {
-  const Telling waiting = std::exchange(tellings_.at(uuid), Telling{.under_way = false});
-  for (const handoff::Token stop : waiting.stops) mean_stop(stop);
+/// Asked right before the cluster manager is told.
+std::function<bool()> Engine::still_wanted(const DomainUuid& uuid) {
+  return [this, weak = std::weak_ptr<int>(life_), uuid] {
+    if (!weak.lock()) return false;
+    Telling& telling = tellings_.at(uuid);
+    const Instant now = world_.clock.now();
+    const bool late = std::any_of(telling.stops.begin(), telling.stops.end(), [&](const auto& stop) { return stop.second <= now; });
+    return telling.ordered = !telling.called_off && !late;
+  };
+}
+
+void Engine::end_told(const DomainUuid& uuid, bool told) {
+  Telling over;
+  over.under_way = false;
+  const Telling waiting = std::exchange(tellings_.at(uuid), over);
+  if (told && waiting.stops.empty()) tellings_.at(uuid).acted_upon_by = world_.clock.now() + acts_within;
+  for (const auto& [stop, until] : waiting.stops) mean_stop(stop);
   for (const auto& [number, one] : waiting.monitors) {
     world_.clock.cancel(one.timer);
-    one.reply(reported ? OrderReply{OcfCode::success, ""} : monitor(one.order));
+    one.reply(told ? OrderReply{OcfCode::success, ""} : monitor(one.order));
   }
   notice_end(uuid);  // it may execute again
 }
 
 bool Engine::wait_until_told(Pending& pending) {
   const auto found = tellings_.find(pending.uuid);
-  if (found == tellings_.end() || !found->second.under_way || world_.clock.now() >= pending.decide_by) return false;
+  if (found == tellings_.end()) return false;
+  found->second.acted_upon_by = Instant{};
+  if (!found->second.under_way || world_.clock.now() >= pending.decide_by) return false;
   const handoff::Token token = pending.token;
-  found->second.stops.insert(token);
+  found->second.stops[token] = pending.decide_by;
   world_.clock.schedule(pending.decide_by - world_.clock.now(), [this, uuid = pending.uuid, token] {
     const auto still = tellings_.find(uuid);
-    if (still != tellings_.end() && still->second.stops.erase(token) > 0) mean_stop(token);
+    if (still == tellings_.end() || !still->second.stops.contains(token) || still->second.ordered) return;
+    still->second.called_off = true;
+    still->second.stops.erase(token);
+    mean_stop(token);
   });
   return true;
 }
@@ -139,7 +163,10 @@ void Engine::answer_monitor(Order order, Callback<OrderReply> reply) {
   const DomainUuid uuid = runner->record().uuid;
   notice_end(uuid);  // a view can change with time alone
   const auto found = tellings_.find(uuid);
-  if (found == tellings_.end() || !found->second.under_way) return reply(monitor(order));
+  if (found == tellings_.end()) return reply(monitor(order));
+  const bool on_its_way = !found->second.under_way && world_.clock.now() < found->second.acted_upon_by;
+  if (on_its_way && runner->view().here != Here::running) return reply({OcfCode::success, ""});
+  if (!found->second.under_way) return reply(monitor(order));
   const Milliseconds time = order.timeout.count() > 0 ? order.timeout * 3 / 4 : monitor_without_limit;
   auto& waiting = found->second.monitors;
   const std::uint64_t number = waiting.empty() ? 1 : waiting.rbegin()->first + 1;

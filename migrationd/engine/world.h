@@ -314,10 +314,11 @@ class ClusterManager {
   /// The operation history of a start that failed for want of proof is cleaned up (crm_resource --cleanup).
   virtual void clean_up(const std::string& resource, Callback<Outcome> done) = 0;
   /// The resource, which it believes to run here, has ended by itself, `what`: it is to recover it now and not at the next monitor.
+  /// `wanted`: asked at the last moment before it is told so, which is then not called off any more; false: it is not to be told.
   /// Error: it can't be told so, or believes something else, or has no way to be told.
-  virtual void report_failure(const std::string& resource, const std::string& what, Callback<Outcome> done) = 0;
-  /// The resource, which ended here, is not to be started before somebody says so. Where nothing starts it anyway: ok.
-  virtual void stay_off(const std::string& resource, Callback<Outcome> done) = 0;
+  virtual void report_failure(const std::string& resource, const std::string& what, std::function<bool()> wanted, Callback<Outcome> done) = 0;
+  /// The resource, which ended here, is not to be started before somebody says so; `wanted` as above. Where nothing starts it anyway: ok.
+  virtual void stay_off(const std::string& resource, std::function<bool()> wanted, Callback<Outcome> done) = 0;
   /// The resource's parameters as the cluster's configuration has them now, all of them. Error: that can't be told, or it is not
   /// one of this agent's.
   virtual void parameters_of(const std::string& resource, Callback<Result<std::map<std::string, std::string>>> done) = 0;

@@ -45,11 +45,11 @@ void ConfiguredNodes::judge_offer(const engine::OfferQuestion&, engine::Callback
   boost::asio::post(loop_, [done] { done({handoff::Judgement::stands, ""}); });
 }
 
-void ConfiguredNodes::report_failure(const std::string&, const std::string&, engine::Callback<Outcome> done) {
+void ConfiguredNodes::report_failure(const std::string&, const std::string&, std::function<bool()>, engine::Callback<Outcome> done) {
   boost::asio::post(loop_, [done] { done(Error{"no cluster manager is configured; start it again by hand"}); });
 }
 
-void ConfiguredNodes::stay_off(const std::string&, engine::Callback<Outcome> done) {
+void ConfiguredNodes::stay_off(const std::string&, std::function<bool()>, engine::Callback<Outcome> done) {
   boost::asio::post(loop_, [done] { done(Done{}); });
 }
 

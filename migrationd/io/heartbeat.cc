@@ -316,14 +316,14 @@ engine::OfferJudgement HeartbeatCluster::judge_peer(const NodeName& other, const
   return in_engine_words(intent::judge_heartbeat_offer(offer));
 }
 
-void HeartbeatCluster::report_failure(const std::string&, const std::string&, engine::Callback<Outcome> done) {
+void HeartbeatCluster::report_failure(const std::string&, const std::string&, std::function<bool()>, engine::Callback<Outcome> done) {
   boost::asio::post(loop_, [done] {
     done(Error{"Heartbeat does not watch what it has started; start it again by its script in resource.d or init.d"});
   });
 }
 
-void HeartbeatCluster::stay_off(const std::string&, engine::Callback<Outcome> done) {
-  boost::asio::post(loop_, [done] { done(Done{}); });
+void HeartbeatCluster::stay_off(const std::string&, std::function<bool()>, engine::Callback<Outcome> done) {
+  boost::asio::post(loop_, [done] { done(Error{"Heartbeat does not start it again here, but a take-over or a standby starts it on the other node"}); });
 }
 
 void HeartbeatCluster::clean_up(const std::string&, engine::Callback<Outcome> done) {

@@ -64,8 +64,8 @@ class HeartbeatCluster : public ClusterSource {
   void fencing_configured(engine::Callback<bool> done) override;
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
   void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
-  void report_failure(const std::string& resource, const std::string& what, engine::Callback<Outcome> done) override;
-  void stay_off(const std::string& resource, engine::Callback<Outcome> done) override;
+  void report_failure(const std::string& resource, const std::string& what, std::function<bool()> wanted, engine::Callback<Outcome> done) override;
+  void stay_off(const std::string& resource, std::function<bool()> wanted, engine::Callback<Outcome> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
   void parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) override;
 

@@ -149,13 +149,13 @@ asio::awaitable<std::vector<tcp::endpoint>> NodeLink::Impl::resolve(std::string 
 asio::awaitable<bool> NodeLink::Impl::dial_all(PeerPtr peer) {
   const auto self = shared_from_this();
   const auto addresses = peer->addresses;
-  const auto authentication = settings.authentication;
   std::string why = addresses.empty() ? "no address of it is known" : "";
   for (const std::string& address : addresses) {
     peer->dialed_address = address;
     std::string failure;
     const auto endpoints = co_await resolve(address, failure);
     for (const tcp::endpoint& endpoint : endpoints) {
+      const auto authentication = settings.authentication;  // as it is now
       for (const std::string& credential : authentication->credentials()) {
         if (stopped || peer->gone) co_return false;
         auto connection = std::make_shared<LinkConnection>(tcp::socket(loop), settings, authentication->dial(settings.self, peer->name, credential));

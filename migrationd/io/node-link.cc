@@ -130,6 +130,7 @@ void NodeLink::set_authentication(LinkAuthenticationPtr authentication) {
   for (const auto& [name, peer] : impl.peers) {
     for (const auto& connection : {peer->out, peer->in})
       if (connection && !impl.settings.authentication->accepts(connection->credential())) connection->close("its key or certificate counts no more");
+    if (peer->dialing && peer->dialing != peer->out) peer->dialing->close("the keys or certificates changed meanwhile");
     impl.wake(*peer);
   }
   for (const auto& connection : impl.pending) connection->close("the keys changed meanwhile");

@@ -95,6 +95,8 @@ void PacemakerCluster::ask(const ProcessOrder& order, std::function<Result<T>(co
   });
 }
 
+template void PacemakerCluster::ask<bool>(const ProcessOrder&, std::function<Result<bool>(const std::string&)>, engine::Callback<Result<bool>>);
+
 void PacemakerCluster::parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) {
   ask<std::map<std::string, std::string>>({{"crm_resource", "--resource", resource, "--query-xml"}, {}, staying_limit},
                                           [resource](const std::string& said) { return parameters_in(said, resource); }, std::move(done));

@@ -44,6 +44,9 @@ bool fencing_in_cib(const std::string& cib);
 /// shut down, standby, no quorum), or that it can't be told.
 Outcome staying_by_monitor(const std::string& xml, const NodeName& node);
 
+/// Whether Pacemaker restarts `resource` when its monitor fails, by `cibadmin --query --scope configuration`. Error: its on-fail says
+/// something else, or it can't be told.
+Outcome restarted_on_failure(const std::string& configuration, const std::string& resource);
 /// Whether Pacemaker believes that `resource`, one of this agent's, runs on `node` and there alone, and looks after it, by the
 /// answer of `crm_mon -1 --output-as=xml`. Error: why not (unmanaged, failed already, being stopped), or that it can't be told.
 Outcome running_by_monitor(const std::string& xml, const std::string& resource, const NodeName& node);
@@ -79,8 +82,8 @@ class PacemakerCluster : public ClusterSource {
   void fencing_configured(engine::Callback<bool> done) override;
   void intent_of_stop(const engine::StopQuestion& question, engine::Callback<engine::StopIntent> done) override;
   void judge_offer(const engine::OfferQuestion& question, engine::Callback<engine::OfferJudgement> done) override;
-  void report_failure(const std::string& resource, const std::string& what, engine::Callback<Outcome> done) override;
-  void stay_off(const std::string& resource, engine::Callback<Outcome> done) override;
+  void report_failure(const std::string& resource, const std::string& what, std::function<bool()> wanted, engine::Callback<Outcome> done) override;
+  void stay_off(const std::string& resource, std::function<bool()> wanted, engine::Callback<Outcome> done) override;
   void clean_up(const std::string& resource, engine::Callback<Outcome> done) override;
   void parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) override;
   void priority_of(const std::string& resource, engine::Callback<Result<int>> done) override;
@@ -106,7 +109,7 @@ class PacemakerCluster : public ClusterSource {
   /// crm_mon's answer in its XML form.
   void monitor(engine::Callback<Result<std::string>> done);
   /// Carries it out about a resource that Pacemaker believes to run here.
-  void carry_out_if_it_runs_here(const std::string& resource, const ProcessOrder& order, engine::Callback<Outcome> done);
+  void carry_out_if_it_runs_here(const std::string& resource, const ProcessOrder& order, std::function<bool()> wanted, engine::Callback<Outcome> done);
   /// Runs a program of the cluster manager's; ok when it ends with 0.
   void carry_out(const ProcessOrder& order, engine::Callback<Outcome> done);
 

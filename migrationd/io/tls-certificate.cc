@@ -254,7 +254,7 @@ Result<SslContext> make_context(const CertificateFiles& files, const Ca& ca, boo
   if (raw == nullptr || SSL_CTX_set_min_proto_version(raw, TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_max_proto_version(raw, TLS1_3_VERSION) != 1 || SSL_CTX_set_ciphersuites(raw, cipher_suites) != 1 ||
       SSL_CTX_set_num_tickets(raw, 0) != 1 || SSL_CTX_set_max_early_data(raw, 0) != 1 ||
-      SSL_CTX_set_recv_max_early_data(raw, 0) != 1 || X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) != 1)
+      SSL_CTX_set_recv_max_early_data(raw, 0) != 1)
     return Error{"OpenSSL can't be set up for TLS 1.3 with certificates: check the version (3.0 or later) and openssl.cnf"};
   for (const Certificate& one : ca.certificates)
     if (X509_STORE_add_cert(store, one.get()) != 1) return Error{"OpenSSL refuses the CA certificate " + files.ca};

@@ -234,8 +234,9 @@ void Daemon::judge_offer(const engine::OfferQuestion& question, engine::Callback
   });
 }
 
-void Daemon::report_failure(const std::string& resource, const std::string& what, engine::Callback<Outcome> done) {
-  sim.to_daemon(sim.settings.tell, self(), [this, resource, what, done] {
+void Daemon::report_failure(const std::string& resource, const std::string& what, std::function<bool()> wanted, engine::Callback<Outcome> done) {
+  sim.to_daemon(sim.settings.tell, self(), [this, resource, what, wanted, done] {
+    if (!wanted()) return done(Error{"it is not wanted any more"});
     if (!active_here() || !sim.settings.told) return done(Error{"the cluster manager does not listen"});
     if (!sim.believed_on(node.name, sim.uuid_of(resource))) return done(Error{"the cluster manager does not believe it here"});
     sim.failure_reported(node.name, sim.uuid_of(resource), what);
@@ -243,8 +244,9 @@ void Daemon::report_failure(const std::string& resource, const std::string& what
   });
 }
 
-void Daemon::stay_off(const std::string& resource, engine::Callback<Outcome> done) {
-  sim.to_daemon(sim.settings.tell, self(), [this, resource, done] {
+void Daemon::stay_off(const std::string& resource, std::function<bool()> wanted, engine::Callback<Outcome> done) {
+  sim.to_daemon(sim.settings.tell, self(), [this, resource, wanted, done] {
+    if (!wanted()) return done(Error{"it is not wanted any more"});
     if (!active_here() || !quorate() || !sim.settings.stay_off_kept) return done(Error{"no quorum"});
     if (!sim.believed_on(node.name, sim.uuid_of(resource))) return done(Error{"the cluster manager does not believe it here"});
     sim.stays_off(node.name, sim.uuid_of(resource));

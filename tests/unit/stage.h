@@ -25,6 +25,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   bool crashed = false;
   recovery::Ending ended = recovery::Ending::unknown;
   std::vector<Callback<Outcome>> failure_reports, stays_off;  ///< as the cluster manager was told; to be answered by the test
+  std::function<bool()> tell_wanted;  ///< of the last of them
   std::string name, detail;             ///< of the domain, as the hypervisor shows it
   int boots = 0, shutdowns = 0, announced = 0;
   Definition booted;                    ///< the last one
@@ -141,8 +142,14 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   void intent_of_stop(const StopQuestion&, Callback<StopIntent>) override {}
   void judge_offer(const OfferQuestion&, Callback<OfferJudgement>) override {}
   void clean_up(const std::string& resource, Callback<Outcome>) override { cleaned_up.insert(resource); }
-  void report_failure(const std::string&, const std::string&, Callback<Outcome> done) override { failure_reports.push_back(std::move(done)); }
-  void stay_off(const std::string&, Callback<Outcome> done) override { stays_off.push_back(std::move(done)); }
+  void report_failure(const std::string&, const std::string&, std::function<bool()> wanted, Callback<Outcome> done) override {
+    failure_reports.push_back(std::move(done));
+    tell_wanted = std::move(wanted);
+  }
+  void stay_off(const std::string&, std::function<bool()> wanted, Callback<Outcome> done) override {
+    stays_off.push_back(std::move(done));
+    tell_wanted = std::move(wanted);
+  }
   void parameters_of(const std::string& resource, Callback<Result<std::map<std::string, std::string>>> done) override {
     const auto found = configured.find(resource);
     found == configured.end() ? done(Error{"no such resource"}) : done(found->second);

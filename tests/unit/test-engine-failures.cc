@@ -39,6 +39,11 @@ struct Node : EngineStage {
     engine->order(order(Order::Kind::monitor, "r1"), [answer](OrderReply said) { *answer = std::move(said); });
     return answer;
   }
+  /// The cluster manager had time to act upon what it was told.
+  OcfCode monitored_later() {
+    time = time + Milliseconds{2'000};
+    return monitored();
+  }
   OcfCode monitored() {
     const auto answer = monitor();
     REQUIRE(*answer);
@@ -66,7 +71,8 @@ TEST_CASE("failures: a held domain that ends is reported at once, and once") {
     CHECK(node.monitor() != nullptr);
     node.failure_reports[0](Done{});
     node.changed();
-    CHECK(node.monitored() == OcfCode::not_running);
+    CHECK(node.monitored() == OcfCode::success);
+    CHECK(node.monitored_later() == OcfCode::not_running);
     CHECK(node.failure_reports.size() == 1);
     CHECK(node.stays_off.empty());
   }
@@ -139,6 +145,15 @@ TEST_CASE("failures: a monitor waits for the report, and does not tell it a seco
     CHECK((*waits)->code == OcfCode::success);
     node.failure_reports[0](Done{});
   }
+  CHECK(node.monitored_later() == OcfCode::not_running);
+}
+
+TEST_CASE("failures: after the stop that follows the report a monitor tells the truth at once") {
+  Node node;
+  node.ends(Ending::crashed);
+  node.failure_reports[0](Done{});
+  CHECK(node.monitored() == OcfCode::success);
+  CHECK(node.give(Node::order(Order::Kind::stop, "r1")));
   CHECK(node.monitored() == OcfCode::not_running);
 }
 
@@ -150,9 +165,17 @@ TEST_CASE("failures: a stop is answered after the report, never before it") {
   CHECK_FALSE(*answer);
   SUBCASE("which was made") { node.failure_reports[0](Done{}); }
   SUBCASE("which failed") { node.failure_reports[0](Error{"no"}); }
-  SUBCASE("or when its time to decide is up") {
+  SUBCASE("or when its time to decide is up, which calls the report off") {
     node.time = node.time + Milliseconds{20'000};
     node.all_timers();
+    CHECK_FALSE(node.tell_wanted());
+  }
+  SUBCASE("also then, if that can't be called off any more") {
+    CHECK(node.tell_wanted());
+    node.time = node.time + Milliseconds{20'000};
+    node.all_timers();
+    CHECK_FALSE(*answer);
+    node.failure_reports[0](Done{});
   }
   REQUIRE(*answer);
   CHECK((*answer)->code == OcfCode::success);
@@ -166,7 +189,9 @@ TEST_CASE("failures: on_poweroff=stay-off keeps a guest off that was powered off
   CHECK_FALSE(*waits);
   node.stays_off[0](Done{});
   REQUIRE(*waits);
-  CHECK((*waits)->code == OcfCode::not_running);
+  CHECK((*waits)->code == OcfCode::success);  // else it counts as a failure, though it was none
+  CHECK(node.monitored() == OcfCode::success);
+  CHECK(node.monitored_later() == OcfCode::not_running);
   CHECK(node.failure_reports.empty());
   REQUIRE_FALSE(node.alarms.empty());
   CHECK(node.alarms.back().find("stays off") != std::string::npos);
@@ -262,4 +287,22 @@ TEST_CASE("failures: Pacemaker is told only of what it believes to run here, in 
   CHECK_FALSE(told(mon(but("role=\"Started\"", "role=\"Stopping\""))));
   CHECK_FALSE(told(mon(but("on=\"1\"", "on=\"2\""), "<node name=\"n1\"/><node name=\"n2\"/>")));
   CHECK_FALSE(told(mon(but("on=\"1\"", "on=\"0\""), "")));
+}
+
+TEST_CASE("failures: where the monitor's on-fail is not restart, nothing is reported: it would not count") {
+  const auto restarts = [](const std::string& operation, const std::string& defaults = "", const std::string& more = "") {
+    return io::restarted_on_failure("<configuration><resources><group id=\"g\"><primitive id=\"r1\"" + more + "><operations>" + operation +
+                                        "</operations></primitive></group><template id=\"t\"><operations><op name=\"monitor\" on-fail=\"standby\"/>" +
+                                        "</operations></template></resources>" + defaults + "</configuration>",
+                                    "r1")
+        .ok();
+  };
+  CHECK(restarts("<op name=\"monitor\" interval=\"10s\"/>"));
+  CHECK(restarts("<op name=\"monitor\" on-fail=\"restart\"/><op name=\"stop\" on-fail=\"fence\"/>"));
+  CHECK_FALSE(restarts("<op name=\"monitor\" interval=\"10s\" on-fail=\"block\"/>"));
+  CHECK_FALSE(restarts("<op name=\"monitor\"><meta_attributes><nvpair name=\"on-fail\" value=\"ignore\"/></meta_attributes></op>"));
+  CHECK_FALSE(restarts("", "<op_defaults><meta_attributes><nvpair name=\"on-fail\" value=\"ignore\"/></meta_attributes></op_defaults>"));
+  CHECK_FALSE(restarts("", "", " template=\"t\""));
+  CHECK_FALSE(io::restarted_on_failure("<configuration/>", "r1").ok());
+  CHECK_FALSE(io::restarted_on_failure("no XML", "r1").ok());
 }

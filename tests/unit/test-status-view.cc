@@ -107,16 +107,19 @@ TEST_CASE("status-view: a migration's progress has a table, and a line whenever 
      "job": {"elapsed_ms": 4200, "total_bytes": 134217728, "remaining_bytes": 35651584, "bytes_per_second": 30408704, "iteration": 2,
              "plan": "it converges"}},
     {"name": "by-hand", "phase": "held", "here": "running", "healthy": true, "peer": null, "job": {"elapsed_ms": 100}},
+    {"name": "queued", "phase": "moving", "here": "running", "healthy": true, "peer": "beta", "job": {"elapsed_ms": 0, "plan": "waits for its turn"}},
     {"name": "still", "phase": "held", "here": "running", "healthy": true, "peer": null, "job": null}]})";
   const Status status = status_of(moving);
   CHECK(status_text(status, 0).find("\n\n"
                                     "MIGRATION  WAY            DONE  LEFT    OF       RATE      PASS  TIME  PLAN\n"
                                     "vm1        alpha -> beta  73 %  34 MiB  128 MiB  29 MiB/s  2     4 s   it converges\n"
                                     "by-hand    alpha -> ?     -     -       -        -         -     0 s   -\n"
+                                    "queued     alpha -> beta  -     -       -        -         -     0 s   waits for its turn\n"
                                     "\n") != std::string::npos);
   const auto first = changes(std::nullopt, status);
   CHECK(std::find(first.begin(), first.end(), "vm1: migration alpha -> beta: 73 % done, 34 MiB of 128 MiB left, 29 MiB/s, pass 2, 4 s; it converges") != first.end());
   CHECK(std::find(first.begin(), first.end(), "by-hand: migration alpha -> ?: begins, 0 s") != first.end());
+  CHECK(std::find(first.begin(), first.end(), "queued: migration alpha -> beta: waits for its turn") != first.end());
   CHECK(changes(status, status).empty());
   Status later = status;
   later.domains[0].job->remaining_bytes = 0;
