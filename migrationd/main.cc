@@ -222,7 +222,6 @@ Outcome Daemon::begin(const std::map<NodeName, std::vector<std::string>>& nodes)
   } else {
     log_.clear(AlarmKind::unfenced_membership, Subject::daemon(), "the configuration asks for fencing again");
   }
-  log_.clear(AlarmKind::not_reachable, Subject::daemon(), "the daemon begins anew");
   const Outcome listening = link_->start();
   if (!listening.ok()) return listening;
   engine_->begin();

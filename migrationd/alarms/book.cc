@@ -45,7 +45,8 @@ AlarmBook::Raised AlarmBook::raise(AlarmKind kind, const Subject& subject, const
     return result;
   }
   if (standing().size() >= standing_kept) {
-    const auto oldest = std::find_if(all_.begin(), all_.end(), [](const Alarm& one) { return one.stands(); });
+    auto oldest = std::find_if(all_.begin(), all_.end(), [](const Alarm& one) { return one.stands() && one.severity == Severity::warning; });
+    if (oldest == all_.end()) oldest = std::find_if(all_.begin(), all_.end(), [](const Alarm& one) { return one.stands(); });
     result.gave_way = end(*oldest, "more than " + std::to_string(standing_kept) + " alarms stand", now);
   }
   Alarm fresh;

@@ -37,7 +37,7 @@ struct Alarm {
 /// Of those that were: so many are kept, so long.
 inline constexpr std::size_t cleared_kept = 1000;
 inline constexpr Milliseconds cleared_for{30LL * 24 * 3'600'000};
-/// More can't stand: the oldest gives way, else a fault that makes new subjects for ever would fill the memory.
+/// More can't stand: the oldest warning gives way, or where there is none the oldest; else a fault that makes new subjects for ever would fill the memory.
 inline constexpr std::size_t standing_kept = 1000;
 /// Longer texts are cut.
 inline constexpr std::size_t text_limit = 1000;

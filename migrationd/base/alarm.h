@@ -33,10 +33,10 @@ enum class AlarmKind {
   lost_in_post_copy,      ///< it died before all of its memory was there; it runs again, here or elsewhere
   managed_save_removed,   ///< a boot passed over a managed save; stays
   message_too_large,      ///< a message to a node was not sent; stays
-  nodes_unknown,          ///< the cluster's list of nodes can't be used; it can
+  nodes_unknown,          ///< the cluster's list of nodes can't be used; it can. Of a name in it: stays
   not_ended,              ///< a domain can't be ended; it is gone
   not_fetched,            ///< a stop's time is up while its memory is fetched in post-copy; it is gone from here
-  not_reachable,          ///< the other nodes can't reach this one; a daemon that begins finds that they can
+  not_reachable,          ///< the other nodes can't reach this one; a daemon that begins finds nothing against it
   other,                  ///< what has no kind of its own; stays
   resume_failed,          ///< a domain that is ours stands still; it runs, or is gone
   two_instances,          ///< it may have run on two nodes; stays

@@ -42,8 +42,8 @@ void DomainRunner::look_at_alarms(const handoff::State& before) {
   const DomainView seen = view();
   const bool settled = now.due == handoff::Due::nothing && (now.phase == Phase::held || now.phase == Phase::offered);
   seen_here_ = seen_here_ || (settled && seen.here == Here::running);
-  // A migration's end leaves it paused for a moment, and so does a job under way.
-  if (settled && seen.here == Here::running && !seen.healthy && !seen.job) {
+  // A migration's end leaves it paused for a moment, and so does a job under way. What just ends is no fault, either.
+  if (settled && seen.here == Here::running && !seen.healthy && !seen.job && !seen.ending) {
     alarm(AlarmKind::domain_unhealthy, "it is not healthy: " + (seen.detail.empty() ? std::string("stopped") : seen.detail));
   } else if (settled && seen.here == Here::running && seen.healthy) {
     for (const AlarmKind kind : {AlarmKind::domain_unhealthy, AlarmKind::domain_gone, AlarmKind::resume_failed, AlarmKind::lost_in_post_copy,
@@ -55,8 +55,10 @@ void DomainRunner::look_at_alarms(const handoff::State& before) {
   if (std::exchange(seen_here_, false) && ours(before.phase) && before.due == handoff::Due::nothing)
     alarm(AlarmKind::domain_gone, std::string("it ") + recovery::in_words(world_.hypervisor.ending(record_.uuid, record_.name)) + ", and was not told to end here");
   if (seen.here != Here::absent) return;
-  for (const AlarmKind kind :
-       {AlarmKind::domain_unhealthy, AlarmKind::resume_failed, AlarmKind::copy_not_dropped, AlarmKind::not_ended, AlarmKind::not_fetched})
+  save_trouble_.clear();
+  share_trouble_.clear();
+  for (const AlarmKind kind : {AlarmKind::domain_unhealthy, AlarmKind::resume_failed, AlarmKind::copy_not_dropped, AlarmKind::not_ended,
+                               AlarmKind::not_fetched, AlarmKind::definition_not_saved, AlarmKind::definition_not_shared})
     clear(kind, "nothing of it is here any more");
 }
 

@@ -134,6 +134,15 @@ void Engine::saw_file(const Order& order) {
   definitions_.defined_here(*order.definition, order.resource, parameter(order.parameters, "config"), epoch);
 }
 
+void DomainRunner::definition_shared(const std::string& trouble) {
+  if (trouble.empty()) {
+    share_trouble_.clear();
+    clear(AlarmKind::definition_not_shared, "it can be read");
+  } else if (std::exchange(share_trouble_, trouble) != trouble) {
+    alarm(AlarmKind::definition_not_shared, "the other nodes keep its definition as it was: " + trouble);
+  }
+}
+
 /// What is held here is defined by the file, else by what is kept, else by what was told when it came.
 void Engine::share_definition(const DomainUuid& uuid) {
   const DomainRunner* runner = find(uuid);
@@ -148,13 +157,8 @@ void Engine::share_definition(const DomainUuid& uuid) {
     } else if (read.value() && read.value()->uuid != uuid) {
       trouble = config + " defines another domain, " + read.value()->name;
     }
-    if (!trouble.empty()) {
-      if (std::exchange(share_trouble_[uuid], trouble) != trouble)
-        runner->alarm(AlarmKind::definition_not_shared, "the other nodes keep its definition as it was: " + trouble);
-      return;
-    }
-    share_trouble_.erase(uuid);
-    runner->clear(AlarmKind::definition_not_shared, "it can be read");
+    runner->definition_shared(trouble);
+    if (!trouble.empty()) return;
     const Record& record = runner->record();
     const KeptDefinition* kept = definitions_.of(uuid);
     Definition definition{uuid, record.name, kept != nullptr ? kept->xml : record.definition, 0};

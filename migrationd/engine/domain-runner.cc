@@ -132,11 +132,12 @@ void DomainRunner::describe(const std::string& resource, const std::map<std::str
 }
 
 void DomainRunner::warn_of_policy() {
-  const bool unfenced = policy_.unfenced_membership && !record_.resource.empty();
+  // The daemon's own alarm stands for all that only go by the configuration.
+  const bool unfenced = policy_.unfenced_membership && !policy_.unfenced_by_configuration && !record_.resource.empty();
   if (unfenced && !warned_unfenced_) {
     alarm(AlarmKind::unfenced_membership, "unfenced=membership: a node that is no member counts as absent without being fenced; a partition may run it twice");
   } else if (!unfenced) {
-    clear(AlarmKind::unfenced_membership, "it asks for fencing again");
+    clear(AlarmKind::unfenced_membership, "it asks for fencing again, or the configuration says the same of all");
   }
   warned_unfenced_ = unfenced;
 }

@@ -101,6 +101,8 @@ class DomainRunner {
   /// not have it. Nothing waits for it.
   void save_config();
   void save_config_if_ours();
+  /// Its definition was looked at for the other nodes; `trouble`: why they keep what they have, or empty.
+  void definition_shared(const std::string& trouble);
   /// `node` may have missed the last one.
   void not_synced(const NodeName& node) { unsynced_.insert(node); }
   /// Its job has come to the switchover: what is sent to the guest is to wait for it at the destination.
@@ -156,7 +158,7 @@ class DomainRunner {
   std::string unwritten_;   // why the record on disk is left as it is
   std::string definition_from_, no_definition_;  // see definition_is()
   bool saving_ = false;     // its definition
-  std::string save_trouble_;  // said last
+  std::string save_trouble_, share_trouble_;  // said last
   std::set<NodeName> unsynced_;
   bool warned_unfenced_ = false;
   bool seen_here_ = false;  // it ran here in this daemon's time

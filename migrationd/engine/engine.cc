@@ -50,6 +50,7 @@ void Engine::begin() {
   world_.hypervisor.listen(this);
   world_.peers.listen(this);
   world_.cluster.listen(this);
+  world_.log.clear(AlarmKind::fencing_failed, Subject::node(cluster_.self), "its daemon begins anew");
   // Claims of before are withdrawn whether or not the hypervisor answers; the rest is looked at again when
   // it does (hypervisor_changed).
   for (auto& [uuid, runner] : runners_) runner->feed(event::Recovered{});

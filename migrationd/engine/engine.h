@@ -330,7 +330,6 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   };
   std::vector<Probe> probes_;                      ///< of domains whose definition may be on its way from another node
   std::set<std::string> undefined_;                ///< resources whose monitor was answered without one
-  std::map<DomainUuid, std::string> share_trouble_;  ///< said last
   TimerId tick_timer_ = 0;
   unsigned ticks_ = 0;
   Instant last_tick_;

@@ -17,6 +17,7 @@ struct Policy {
   Milliseconds handoff_timeout{120'000};  ///< how long an offer stands
   Milliseconds start_timeout{90'000};     ///< bounds a start whose caller sets no limit (Heartbeat)
   bool unfenced_membership = false;       ///< a silent non-member counts as absent: against crashes only
+  bool unfenced_by_configuration = false; ///< the configuration says so of every resource that does not say otherwise
   bool force_stop = false;                ///< destroy without asking the guest
   std::string shutdown_mode;              ///< libvirt's way to ask the guest; empty: its default
   Milliseconds shutdown_timeout{0};       ///< how long the guest is waited for; 0: what the stop's time allows

@@ -48,6 +48,7 @@ struct DomainView {
   bool healthy = false;            ///< running, and neither crashed, panicked nor stopped by an I/O error
   bool job = false;                ///< a migration job is active here (as source)
   bool crashed = false;            ///< the guest has panicked, and is still here
+  bool ending = false;             ///< running, and just shuts down or is being saved
   bool fetching = false;           ///< running, and its memory still comes from where it was (post-copy)
   /// `here` is unknown for the one reason that the hypervisor is silent: when it last spoke the domain ran and was
   /// healthy, and its emulator's process is alive still. Proof enough for a monitor, for nothing else.

@@ -27,7 +27,7 @@ WallTime AlarmDesk::wall_clock() {
 }
 
 AlarmDesk::AlarmDesk(boost::asio::io_context& loop, engine::Log& sink, Now now)
-    : sink_(sink), now_(std::move(now)), loop_(loop), timer_(loop), calls_(loop, 1) {}
+    : sink_(sink), now_(std::move(now)), loop_(loop), timer_(loop), calls_(loop, 1, /*given_up_per_key=*/1) {}  // never two threads at the file
 
 void AlarmDesk::keep_in(const std::string& state_dir, std::uint64_t incarnation) {
   LoadedAlarms loaded = load_alarms(state_dir);
@@ -71,7 +71,7 @@ void AlarmDesk::happened(EventKind kind, const Subject& subject, Level level, co
 
 void AlarmDesk::raise(AlarmKind kind, const Subject& subject, const std::string& text, bool said_lately) {
   const alarms::AlarmBook::Raised raised = book_.raise(kind, subject, text, now_());
-  if (!said_lately) sink_.write(Level::alarm, subject.before_text(), text);
+  if (!said_lately || raised.fresh) sink_.write(Level::alarm, subject.before_text(), text);
   if (raised.gave_way) cleared(*raised.gave_way);
   changed(/*in_no_hurry=*/!raised.fresh && !raised.other_text);
   if (!raised.fresh) return;
@@ -152,10 +152,10 @@ void AlarmDesk::save() {
                    });
 }
 
-/// What is on its way to the disk is not waited for: the last change may be lost with it, and is then raised once more.
+/// What is on its way to the disk, or hangs there, is not waited for: the last change may be lost with it, and is then raised once more.
 void AlarmDesk::close() {
   timer_.cancel();
-  if (dirty_ && !saving_ && !state_dir_.empty()) (void)save_alarms(state_dir_, encode_alarms(book_));
+  if (dirty_ && !saving_ && calls_.busy() == 0 && !state_dir_.empty()) (void)save_alarms(state_dir_, encode_alarms(book_));
   state_dir_.clear();
 }
 

@@ -34,7 +34,8 @@ class AlarmDesk : public engine::Log {
   /// Once the state directory is this process's own: reads what was kept, and keeps from now on.
   /// `incarnation`: the numbers of its events are larger than those of the daemon before.
   void keep_in(const std::string& state_dir, std::uint64_t incarnation);
-  /// From now on they are told. What stands already they were told by the daemon before.
+  /// From now on they are told. What stands already they were told by the daemon before, but for the runs that waited or were
+  /// under way when that ended: these are lost.
   void tell(AlertSettings settings);
   /// What is not on disk yet is written; at the end, when the loop runs no more.
   void close();

@@ -94,6 +94,12 @@ void AlarmService::events(ConnectionId id, const LocalRequest& request, const Ip
 
 void AlarmService::follow(ConnectionId id, std::uint64_t since, Instant spoken, const IpcServer::Reply& reply) {
   if (!followers_.contains(id)) return;
+  if (unsent_(id)) {  // it reads slowly; what happens meanwhile waits in the ring, not in the socket's queue
+    clock_.schedule(look_every, [this, weak = std::weak_ptr<int>(life_), id, since, spoken, reply] {
+      if (weak.lock()) follow(id, since, spoken, reply);
+    });
+    return;
+  }
   const auto batch = desk_.events().after(since, events_at_once);
   const Instant now = clock_.now();
   if (!batch.events.empty() || now - spoken >= sign_of_life) {

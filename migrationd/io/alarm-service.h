@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 
@@ -19,7 +20,10 @@ namespace migrationd::io {
 
 class AlarmService {
  public:
-  AlarmService(AlarmDesk& desk, engine::Clock& clock, NodeName self) : desk_(desk), clock_(clock), self_(std::move(self)) {}
+  using Unsent = std::function<bool(ConnectionId)>;
+  /// `unsent`: earlier answers still wait for that caller to take them, see IpcServer.
+  AlarmService(AlarmDesk& desk, engine::Clock& clock, NodeName self, Unsent unsent)
+      : desk_(desk), clock_(clock), self_(std::move(self)), unsent_(std::move(unsent)) {}
   /// True: it is one of these, and is answered.
   bool request(ConnectionId id, const wire::LocalRequest& request, const IpcServer::Reply& reply);
   void closed(ConnectionId id) { followers_.erase(id); }
@@ -33,6 +37,7 @@ class AlarmService {
   AlarmDesk& desk_;
   engine::Clock& clock_;
   NodeName self_;
+  Unsent unsent_;
   std::set<ConnectionId> followers_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
 };

@@ -6,6 +6,8 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
 #include <ctime>
 #include <utility>
 
@@ -41,16 +43,15 @@ std::string one_line(const std::string& text) {
   return line;
 }
 
-/// The words of util-linux that run a program as that user; none: there is no such user.
-std::vector<std::string> words_to_become(const std::string& user) {
+}  // namespace
+
+Result<std::optional<gid_t>> group_of_user(const std::string& user) {
   std::vector<char> buffer(64 * 1024);
   passwd entry{};
   passwd* found = nullptr;
-  if (getpwnam_r(user.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) return {};
-  return {"setpriv", "--reuid", user, "--regid", std::to_string(entry.pw_gid), "--init-groups", "--"};
+  if (const int error = getpwnam_r(user.c_str(), &entry, buffer.data(), buffer.size(), &found); error != 0) return Error{std::strerror(error)};
+  return found == nullptr ? std::nullopt : std::optional<gid_t>(entry.pw_gid);
 }
-
-}  // namespace
 
 std::vector<std::string> alert_environment(const AlertNews& news, const NodeName& self, const std::string& recipient) {
   const alarms::Alarm& alarm = news.alarm;
@@ -68,7 +69,8 @@ std::vector<std::string> alert_environment(const AlertNews& news, const NodeName
   set("timestamp_epoch", std::to_string(news.at.since_epoch.count() / 1000));
   set("timestamp_usec", std::to_string(news.at.since_epoch.count() % 1000 * 1000));
   set("desc", text);
-  const bool fencing = alarm.kind == to_string(AlarmKind::fencing_failed);
+  // To an agent an operation "fencing" that succeeded is a node that was fenced; what is over here may have ended otherwise.
+  const bool fencing = stands && alarm.kind == to_string(AlarmKind::fencing_failed);
   switch (alarm.subject.what) {
     case Subject::What::domain:
       set("kind", "resource");
@@ -90,7 +92,7 @@ std::vector<std::string> alert_environment(const AlertNews& news, const NodeName
       set("nodeid", "0");
       if (!fencing) break;
       set("task", "reboot");
-      set("rc", stands ? ocf_error : ocf_success);
+      set("rc", ocf_error);
       break;
   }
   // What Pacemaker has no words for.
@@ -106,7 +108,15 @@ std::vector<std::string> alert_environment(const AlertNews& news, const NodeName
 AlertAgents::AlertAgents(boost::asio::io_context& loop, AlertSettings settings, engine::Log& log)
     : loop_(loop), settings_(std::move(settings)), log_(log) {
   for (const AlertAgent& agent : settings_.agents) queues_.push_back({agent, {}, false, false});
-  if (geteuid() == 0) as_user_ = words_to_become(settings_.user);
+  if (geteuid() != 0) return;
+  const auto group = settings_.group_of(settings_.user);
+  if (!group.ok()) {  // not the same as no such user: never as root for it
+    queues_.clear();
+    log_.write(engine::Log::Level::warning, "", "no alert agent is run: the user " + settings_.user + " can't be looked up: " + group.error() +
+                                                    "; restart migrationd when it can");
+  } else if (group.value()) {  // util-linux runs a program as another user
+    as_user_ = {"setpriv", "--reuid", settings_.user, "--regid", std::to_string(*group.value()), "--init-groups", "--"};
+  }
 }
 
 void AlertAgents::tell(const alarms::Alarm& alarm, WallTime at) {
@@ -117,7 +127,8 @@ void AlertAgents::tell(const alarms::Alarm& alarm, WallTime at) {
     if (recipients.empty()) recipients.emplace_back();
     for (std::string& recipient : recipients) queue.waiting.push_back({news, std::move(recipient)});
     while (queue.waiting.size() > settings_.waiting_limit) {
-      queue.waiting.pop_front();
+      const auto warning = std::find_if(queue.waiting.begin(), queue.waiting.end(), [](const Run& one) { return one.news.alarm.severity == Severity::warning; });
+      queue.waiting.erase(warning == queue.waiting.end() ? queue.waiting.begin() : warning);
       if (!std::exchange(queue.overflowed, true))
         log_.write(engine::Log::Level::warning, "", "the alert agent " + queue.agent.path + " is too slow: it is not told of all alarms");
     }

@@ -4,15 +4,20 @@
 // its own queue.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
 
 #include "migrationd/alarms/book.h"
+#include "migrationd/base/result.h"
 #include "migrationd/engine/log.h"
 #include "migrationd/io/alert-config.h"
 
@@ -28,12 +33,16 @@ struct AlertNews {
 /// NAME=VALUE of one run. An empty `recipient`: none is configured.
 std::vector<std::string> alert_environment(const AlertNews& news, const NodeName& self, const std::string& recipient);
 
+/// Its first group; nothing: there is no such user. Errors: nobody can say whether there is.
+Result<std::optional<gid_t>> group_of_user(const std::string& user);
+
 struct AlertSettings {
   NodeName self;
   std::vector<AlertAgent> agents;
   Milliseconds limit{30'000};         ///< Pacemaker's default, too
   std::string user = "hacluster";     ///< who runs them, as under Pacemaker; if there is no such user, or we aren't root: we
-  std::size_t waiting_limit = 100;    ///< of each agent; the oldest is given up for more
+  std::function<Result<std::optional<gid_t>>(const std::string& user)> group_of = group_of_user;
+  std::size_t waiting_limit = 100;    ///< of each agent; for more the oldest warning is given up, else the oldest
 };
 
 class AlertAgents {

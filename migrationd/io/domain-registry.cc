@@ -59,8 +59,12 @@ void paused_view(DomainView& view, const DomainFacts& facts) {
     case VIR_DOMAIN_PAUSED_CRASHED:
       view.crashed = true;
       return set_view(view, Here::running, false, "paused (the guest crashed)");
-    case VIR_DOMAIN_PAUSED_SHUTTING_DOWN: return set_view(view, Here::running, false, "shutting down");
-    case VIR_DOMAIN_PAUSED_SAVE: return set_view(view, Here::running, false, "being saved");
+    case VIR_DOMAIN_PAUSED_SHUTTING_DOWN:
+      view.ending = true;
+      return set_view(view, Here::running, false, "shutting down");
+    case VIR_DOMAIN_PAUSED_SAVE:
+      view.ending = true;
+      return set_view(view, Here::running, false, "being saved");
     case VIR_DOMAIN_PAUSED_UNKNOWN:
     case VIR_DOMAIN_PAUSED_USER:
       if (facts.copy_mark) return set_view(view, Here::paused, false, "a complete copy, not resumed yet");
@@ -94,6 +98,7 @@ DomainView view_of(const DomainFacts& facts) {
       set_view(view, Here::running, true, "suspended by the guest");
       return view;
     case VIR_DOMAIN_SHUTDOWN:
+      view.ending = true;
       set_view(view, Here::running, false, "shutting down");
       return view;
     case VIR_DOMAIN_CRASHED:
@@ -108,8 +113,8 @@ DomainView view_of(const DomainFacts& facts) {
 }
 
 bool same_view(const DomainView& a, const DomainView& b) {
-  return a.name == b.name && a.here == b.here && a.healthy == b.healthy && a.job == b.job && a.crashed == b.crashed && a.fetching == b.fetching && a.memory_kib == b.memory_kib &&
-         a.detail == b.detail;
+  return a.name == b.name && a.here == b.here && a.healthy == b.healthy && a.job == b.job && a.crashed == b.crashed && a.ending == b.ending &&
+         a.fetching == b.fetching && a.memory_kib == b.memory_kib && a.detail == b.detail;
 }
 
 void DomainRegistry::lost() { fresh_ = false; }

@@ -46,6 +46,11 @@ class IpcServer::Impl final : public QbLoop::Observer {
   ~Impl() override;
 
   Outcome listen();
+  bool unsent(ConnectionId id) const {
+    for (const auto& [handle, one] : connections_)
+      if (one->id == id) return !one->parts.empty();
+    return false;
+  }
 
   void added(int fd, void* data) override;
   void removed(int fd) override;
@@ -340,6 +345,7 @@ void IpcServer::Impl::flush(const std::shared_ptr<Connection>& connection) {
 
 IpcServer::IpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 IpcServer::~IpcServer() = default;
+bool IpcServer::unsent(ConnectionId connection) const { return impl_->unsent(connection); }
 
 Result<std::unique_ptr<IpcServer>> IpcServer::start(asio::io_context& loop, Settings settings, Handlers handlers) {
   if (QbLoop::in_use()) return Error{"the local IPC can't listen on '" + settings.service + "': this process listens already"};

@@ -62,6 +62,8 @@ class IpcServer {
   static Result<std::unique_ptr<IpcServer>> start(boost::asio::io_context& loop, Settings settings, Handlers handlers);
   /// Closes all connections; no handler is called any more.
   ~IpcServer();
+  /// Parts of earlier answers wait for the client to take them: who answers again and again waits with the next.
+  bool unsent(ConnectionId connection) const;
   IpcServer(const IpcServer&) = delete;
   IpcServer& operator=(const IpcServer&) = delete;
 

@@ -129,13 +129,18 @@ std::string LocalService::status_now(JobsProgress jobs) const {
   return status_json(engine_, {facts_.self, facts_.unfenced_membership, warnings_.known(), std::move(jobs), facts_.cluster});
 }
 
+void LocalService::watch_again(ConnectionId id, IpcServer::Reply reply, Milliseconds after) {
+  world_.clock.schedule(after, [this, weak = std::weak_ptr<int>(life_), id, reply] {
+    if (weak.lock() && watchers_.contains(id)) watch(id, reply);
+  });
+}
+
 void LocalService::watch(ConnectionId id, IpcServer::Reply reply) {
+  if (unsent(id)) return watch_again(id, std::move(reply), watch_step);  // it reads slowly, and needs the newest only
   status([this, id, reply](std::string json, bool moving) {
     if (!watchers_.contains(id)) return;
     reply({OcfCode::success, "", std::move(json), true});
-    world_.clock.schedule(moving ? watch_step_moving : watch_step, [this, weak = std::weak_ptr<int>(life_), id, reply] {
-      if (weak.lock() && watchers_.contains(id)) watch(id, reply);
-    });
+    watch_again(id, reply, moving ? watch_step_moving : watch_step);
   });
 }
 

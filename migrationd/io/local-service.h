@@ -36,7 +36,7 @@ class LocalService {
   };
   LocalService(boost::asio::io_context& loop, engine::Engine& engine, engine::World& world, Facts facts)
       : loop_(loop), engine_(engine), world_(world), facts_(std::move(facts)), intake_(facts_.libvirt_uri), warnings_(world, engine, facts_.warnings) {
-    if (facts_.alarms != nullptr) alarms_ = std::make_unique<AlarmService>(*facts_.alarms, world_.clock, facts_.self);
+    if (facts_.alarms != nullptr) alarms_ = std::make_unique<AlarmService>(*facts_.alarms, world_.clock, facts_.self, [this](ConnectionId id) { return unsent(id); });
   }
 
   Outcome start(IpcServer::Settings settings);
@@ -52,6 +52,8 @@ class LocalService {
   void status(std::function<void(std::string json, bool moving)> done);
   std::string status_now(JobsProgress jobs) const;
   void watch(ConnectionId id, IpcServer::Reply reply);
+  void watch_again(ConnectionId id, IpcServer::Reply reply, Milliseconds after);
+  bool unsent(ConnectionId id) const { return server_ && server_->unsent(id); }
 
   boost::asio::io_context& loop_;
   engine::Engine& engine_;

@@ -179,6 +179,7 @@ struct NodeLink::Impl : std::enable_shared_from_this<Impl> {
   int complaints = 0;
   bool finishing = false;
   bool stopped = false;
+  bool reachable = true;   ///< nothing speaks against it that the others reach this node
   bool abandoned = false;  ///< the NodeLink is gone: call nobody
 };
 

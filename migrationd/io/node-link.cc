@@ -39,10 +39,12 @@ Outcome NodeLink::Impl::listen_at_name(const std::string& address) {
   if (found.empty()) return Error{"can't listen on " + address + ": the name is not known"};
   error_code not_numeric;
   asio::ip::make_address(parsed->host, not_numeric);
-  if (not_numeric && found.front().is_loopback())
+  if (not_numeric && found.front().is_loopback()) {
+    reachable = false;
     alarm(AlarmKind::not_reachable, Subject::daemon(), "listen: the name " + parsed->host + " stands for " + found.front().to_string() +
                           " only, which no other node reaches: give it its real address in /etc/hosts, or write "
                           "listen = ADDRESS in migrationd.conf");
+  }
   std::string missing;
   bool listening = false;
   for (const auto& one : found) {
@@ -70,6 +72,8 @@ Outcome NodeLink::Impl::start() {
   for (const std::string& address : settings.listen) {
     if (auto listening = listen_at_name(address); !listening) return listening;
   }
+  // A daemon before this one may have raised it.
+  if (reachable) log.clear(AlarmKind::not_reachable, Subject::daemon(), "it listens where the other nodes may reach it");
   for (const auto& acceptor : acceptors) spawn(accept(acceptor), "accepting connections");
   return Done{};
 }

@@ -136,6 +136,8 @@ engine::PolicyReader policy_reader(std::map<std::string, std::string> defaults) 
     policy.handoff_timeout = parameters.handoff_timeout;
     policy.start_timeout = parameters.start_timeout;
     policy.unfenced_membership = parameters.unfenced == resource::Unfenced::membership;
+    const auto unfenced = defaults.find("unfenced");
+    policy.unfenced_by_configuration = unfenced != defaults.end() && unfenced->second == "membership";
     policy.force_stop = parameters.force_stop;
     policy.shutdown_mode = parameters.shutdown_mode;
     if (parameters.shutdown_timeout) {

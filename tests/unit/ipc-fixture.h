@@ -86,6 +86,11 @@ class Server {
   bool await_requests(std::size_t count) {
     return await([&] { return requests_.size() >= count; });
   }
+  bool unsent(ConnectionId id) {
+    bool answer = false;
+    on_loop([&] { answer = server_->unsent(id); });
+    return answer;
+  }
   bool await_log(const std::string& part) {
     return await([&] {
       for (const auto& line : log_)

@@ -19,7 +19,9 @@ namespace migrationd::tests {
 
 struct LogLines : engine::Log {
   std::vector<std::string> lines;
+  std::vector<AlarmKind> over;
   void write(Level, const std::string&, const std::string& text) override { lines.push_back(text); }
+  void clear(AlarmKind kind, const Subject&, const std::string&) override { over.push_back(kind); }
   bool has(const std::string& part) const {
     for (const auto& line : lines)
       if (line.find(part) != std::string::npos) return true;

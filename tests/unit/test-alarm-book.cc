@@ -107,6 +107,12 @@ TEST_CASE("alarm book: it is bounded") {
     CHECK(one_more.gave_way->subject.name == "n0");
     CHECK(book.standing().size() == standing_kept);
   }
+  SUBCASE("a warning gives way before anything critical does") {
+    for (std::size_t i = 0; i < standing_kept; ++i)
+      book.raise(i == 500 ? AlarmKind::managed_save_removed : AlarmKind::other, Subject::node("n" + std::to_string(i)), "x", at(1));
+    CHECK(book.raise(AlarmKind::other, Subject::node("new"), "x", at(2)).gave_way->subject.name == "n500");
+    CHECK(book.raise(AlarmKind::other, Subject::node("newer"), "x", at(2)).gave_way->subject.name == "n0");
+  }
   SUBCASE("a long text is cut, between two characters") {
     std::string text(text_limit - 1, 'a');
     text += "\xc3\xa4\xc3\xa4";

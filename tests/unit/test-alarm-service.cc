@@ -24,7 +24,8 @@ struct Desk {
   boost::asio::io_context loop;
   AlarmDesk desk{loop, quiet, [] { return WallTime{Milliseconds{1'700'000'000'000}}; }};
   tests::Stage stage;
-  AlarmService service{desk, stage, "alpha"};
+  bool unsent = false;
+  AlarmService service{desk, stage, "alpha", [this](ConnectionId) { return unsent; }};
   std::vector<wire::LocalReply> replies;
 
   bool ask(const std::string& operation, const std::string& operand = "", std::map<std::string, std::string> parameters = {}) {
@@ -135,9 +136,19 @@ TEST_CASE("alarm service: who follows hears each event once, and signs of life")
   for (int i = 0; i < 13; ++i) desk.look();
   CHECK(desk.replies.size() == so_far + 1);  // nothing happened, and the daemon lives
   for (const auto& reply : desk.replies) CHECK(reply.more);
+  desk.unsent = true;  // it reads slowly: nothing is piled up for it, and nothing lost
+  for (int i = 1; i <= 3; ++i) {
+    desk.desk.write(engine::Log::Level::notice, "", std::to_string(i));
+    for (int j = 0; j < 20; ++j) desk.look();
+  }
+  CHECK(desk.replies.size() == so_far + 1);
+  desk.unsent = false;
+  desk.look();
+  REQUIRE(desk.replies.size() == so_far + 2);
+  CHECK(desk.texts() == std::vector<std::string>{"before", "hypervisor-away: away", "1", "2", "3"});
   desk.service.closed(1);
   desk.desk.write(engine::Log::Level::notice, "", "unheard");
   desk.look();
-  CHECK(desk.replies.size() == so_far + 1);
+  CHECK(desk.replies.size() == so_far + 2);
   CHECK(desk.stage.timers.empty());
 }

@@ -117,6 +117,10 @@ TEST_CASE("alert environment: nodes, fencing and the daemon itself") {
   const auto fencing = alert_environment({alarm(AlarmKind::fencing_failed, Subject::node("beta")), at, 1}, "alpha", "x");
   CHECK(value(fencing, "CRM_alert_kind") == "fencing");
   CHECK(value(fencing, "CRM_alert_rc") == "1");
+  // Never as a fencing that succeeded: nobody may have fenced it.
+  const auto over = alert_environment({cleared(alarm(AlarmKind::fencing_failed, Subject::node("beta"))), at, 1}, "alpha", "x");
+  CHECK(value(over, "CRM_alert_kind") == "node");
+  for (const char* name : {"task", "rc", "target_rc"}) CHECK_MESSAGE(value(over, std::string("CRM_alert_") + name) == "(not set)", name);
   const auto daemon = alert_environment({alarm(AlarmKind::hypervisor_away, Subject::daemon()), at, 1}, "alpha", "x");
   CHECK(value(daemon, "CRM_alert_kind") == "node");
   CHECK(value(daemon, "CRM_alert_node") == "alpha");
@@ -176,6 +180,42 @@ TEST_CASE("alert agents: one that is too slow misses the oldest") {
   for (const char* missed : {"_id=2\n", "_id=3\n", "_id=4\n"}) CHECK(said.find(missed) == std::string::npos);
   REQUIRE(all.log.lines.size() == 1);
   CHECK(all.log.lines[0].find("too slow") != std::string::npos);
+}
+
+TEST_CASE("alert agents: one that is too slow misses warnings before what is critical") {
+  Agents all;
+  AlertSettings settings = all.settings({{all.printer(), {}}});
+  settings.waiting_limit = 2;
+  AlertAgents agents(all.loop, std::move(settings), all.log);
+  for (std::uint64_t id = 1; id <= 4; ++id) {  // the first one runs at once
+    alarms::Alarm one = alarm(id == 3 ? AlarmKind::managed_save_removed : AlarmKind::domain_unhealthy);
+    one.id = id;
+    agents.tell(one, at);
+  }
+  const std::string said = all.said();
+  for (const char* told : {"_id=1\n", "_id=2\n", "_id=4\n"}) CHECK(said.find(told) != std::string::npos);
+  CHECK(said.find("_id=3\n") == std::string::npos);
+}
+
+TEST_CASE("alert agents: none is run as root because the users can't be looked up") {
+  if (::geteuid() != 0) return;  // then they never are
+  Agents all;
+  AlertSettings settings = all.settings({{all.printer(), {}}});
+  SUBCASE("the lookup fails") {
+    settings.group_of = [](const std::string&) -> Result<std::optional<gid_t>> { return Error{"too many open files"}; };
+    AlertAgents agents(all.loop, std::move(settings), all.log);
+    agents.tell(alarm(), at);
+    CHECK(all.said().empty());
+    REQUIRE(all.log.lines.size() == 1);
+    CHECK(all.log.lines[0].find("hacluster can't be looked up: too many open files") != std::string::npos);
+  }
+  SUBCASE("there is no such user") {
+    settings.user = "migrationd-no-such-user";
+    AlertAgents agents(all.loop, std::move(settings), all.log);
+    agents.tell(alarm(), at);
+    CHECK_FALSE(all.said().empty());
+    CHECK(all.log.lines.empty());
+  }
 }
 
 TEST_CASE("alert agents: Pacemaker's own sample understands us") {

@@ -80,9 +80,20 @@ TEST_CASE("engine alarms: a domain that stands still, until it runs") {
   CHECK(node.ended.count("domain-unhealthy vm1") == 1);
 }
 
+TEST_CASE("engine alarms: a guest that just shuts down or is being saved is not unhealthy") {
+  Node node;
+  node.shows("vm1", Here::running);
+  node.begin({vm1(Phase::held)});
+  node.healthy = false;
+  node.ending = true;
+  node.detail = "shutting down";
+  node.look();
+  CHECK(node.standing.empty());
+}
+
 TEST_CASE("engine alarms: a domain that is ended by order is not missed") {
   Node node;
-  node.standing = {"domain-unhealthy vm1", "not-ended vm1"};
+  node.standing = {"domain-unhealthy vm1", "not-ended vm1", "definition-not-saved vm1", "definition-not-shared vm1"};
   node.shows("vm1", Here::running);
   node.begin({vm1(Phase::stopping)});
   node.shows("vm1", Here::absent);
@@ -98,8 +109,17 @@ TEST_CASE("engine alarms: a domain that ended without an order, until it runs he
   node.shows("vm1", Here::absent);
   node.look();
   REQUIRE(node.stands("domain-gone vm1"));
-  SUBCASE("elsewhere") { node.hears(wire::Note{uuid, "vm1", Epoch{4}}); }
-  CHECK(node.stands("domain-gone vm1") == (node.ended.count("domain-gone vm1") == 0));
+  SUBCASE("elsewhere") {
+    node.hears(wire::Note{uuid, "vm1", Epoch{4}});
+    CHECK_FALSE(node.stands("domain-gone vm1"));
+    CHECK(node.ended.count("domain-gone vm1") == 1);
+  }
+  SUBCASE("here") {
+    node.shows("vm1", Here::running);
+    node.give(EngineStage::order(Order::Kind::start, "r1"));
+    node.look();
+    CHECK_FALSE(node.stands("domain-gone vm1"));
+  }
   SUBCASE("nowhere yet") {
     node.tick();
     CHECK(node.stands("domain-gone vm1"));
@@ -157,6 +177,24 @@ TEST_CASE("engine alarms: unfenced=membership, until the resource wants it no mo
   CHECK(node.stands("unfenced-membership vm1"));
   node.give(EngineStage::order(Order::Kind::reload, "vm1"));
   CHECK(node.standing.empty());
+}
+
+TEST_CASE("engine alarms: unfenced=membership of the configuration is the daemon's alarm, not each domain's") {
+  Node node;
+  node.shows("vm1", Here::running);
+  Record record = vm1(Phase::held);
+  node.engine = std::make_unique<Engine>(node.world, node.known, io::policy_reader({{"unfenced", "membership"}}), std::vector<Record>{record},
+                                         std::set<NodeName>{});
+  node.engine->begin();
+  CHECK(node.engine->domains().front().unfenced_membership);
+  CHECK(node.standing.empty());
+}
+
+TEST_CASE("engine alarms: a node whose daemon begins anew waits for no fencing") {
+  Node node;
+  node.standing = {"fencing-failed n1", "fencing-failed n2"};
+  node.begin({});
+  CHECK(node.standing == std::multiset<std::string>{"fencing-failed n2"});
 }
 
 TEST_CASE("engine alarms: links and orders are events") {

@@ -76,6 +76,21 @@ TEST_CASE("ipc: a client that doesn't take its answer is hung up on") {
   CHECK(server.await_closed(1));
 }
 
+TEST_CASE("ipc: whose answer waits for the client to take it is known") {
+  Server server([](const wire::LocalRequest& request, const Credentials&, IpcServer::Reply reply) {
+    reply({.code = wire::OcfCode::success, .body = std::string(request.operation == "monitor" ? 1 : 1'000'000, 'x')});
+  });
+  const auto quick = server.client();
+  CHECK(good(quick->ask(request("monitor"), soon())).code == wire::OcfCode::success);
+  CHECK_FALSE(server.unsent(1));
+  RawClient lazy(server.service);
+  const std::string bytes = wire::encode(request("status")).value();
+  lazy.send(wire::local_message_id, header_size + static_cast<int>(bytes.size()), bytes);
+  CHECK(server.await_requests(2));
+  CHECK(server.unsent(2));
+  CHECK_FALSE(server.unsent(1));
+}
+
 TEST_CASE("ipc: nobody there, a daemon that hangs, and another user's daemon are told apart") {
   CHECK(failure(IpcClient::connect(soon(), fresh_name().c_str())).trouble == Trouble::absent);
   Server server([](const wire::LocalRequest&, const Credentials&, IpcServer::Reply) {});

@@ -289,10 +289,13 @@ TEST_CASE("node-link: a name in listen that stands for loopback alone is said al
   Node a(loop, "alpha");
   a.start();
   CHECK_FALSE(a.log.has("no other node reaches"));  // asked for by number
+  CHECK(a.log.over == std::vector{AlarmKind::not_reachable});  // that of a daemon before
+  a.log.over.clear();
   a.settings.listen = {"localhost"};
   a.start();
   CHECK(a.log.has("the name localhost stands for"));
   CHECK(a.log.has("/etc/hosts"));
+  CHECK(a.log.over.empty());
 }
 
 namespace {
