@@ -22,7 +22,7 @@ inline const DomainUuid uuid = *DomainUuid::parse("0b7e4c1a-90ab-4cde-8f01-23456
 struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, Definitions, RunnerHost {
   Here here = Here::absent;
   bool healthy = false;
-  bool crashed = false, ending = false;
+  bool crashed = false, ends = false;
   recovery::Ending ended = recovery::Ending::unknown;
   std::vector<Callback<Outcome>> failure_reports, stays_off;  ///< as the cluster manager was told; to be answered by the test
   std::function<bool()> tell_wanted;  ///< of the last of them
@@ -74,7 +74,7 @@ struct Stage : Clock, Hypervisor, Peers, ClusterManager, Journal, DeadMan, Log, 
   DomainView look(const DomainUuid&) const override {
     DomainView view;
     view.crashed = crashed;
-    view.ending = ending;
+    view.ending = ends;
     view.name = name;
     view.here = here;
     view.healthy = healthy;

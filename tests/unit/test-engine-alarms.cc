@@ -85,7 +85,7 @@ TEST_CASE("engine alarms: a guest that just shuts down or is being saved is not 
   node.shows("vm1", Here::running);
   node.begin({vm1(Phase::held)});
   node.healthy = false;
-  node.ending = true;
+  node.ends = true;
   node.detail = "shutting down";
   node.look();
   CHECK(node.standing.empty());
