@@ -119,7 +119,7 @@ all_mutants() {
     's/if (::fsync(fd.get()) != 0) return fail("fsync");/(void)::fsync(fd.get());/' \
     'unit journal-disk: a record that can?t be flushed*'
   $1 answer-before-the-disk migrationd/io/journal-files.cc \
-    's/^\( *\)Outcome outcome = job.work(finish);/\1job.report(Done{});\n&/' \
+    's/^\( *\)Outcome outcome = job.work(finish);/\1job.report(Done{}), std::this_thread::sleep_for(Milliseconds{200});\n&/' \
     'unit journal-disk: a record and its name are flushed*'
   $1 failed-listing-is-empty migrationd/io/libvirt-look.cc \
     's/bool complete = count >= 0;/bool complete = true;/' \
@@ -197,7 +197,7 @@ all_mutants() {
     's/if (wait_until_told(pending) || /if (/' \
     'unit failures: a stop is answered after the report*'
   $1 not-running-before-it-is-kept-off migrationd/engine/failures.cc \
-    's/if (found == tellings_.end() || !found->second.under_way) return reply(monitor(order));/return reply(monitor(order));/' \
+    '/Engine::answer_monitor/,/^}/s/if (found == tellings_.end()) return reply(monitor(order));/return reply(monitor(order));/' \
     'unit failures: on_poweroff=stay-off keeps a guest off*'
   $1 unmanaged-reported migrationd/io/pacemaker-failure.cc \
     's/if (!is("managed", "true"))/if (false)/' \
