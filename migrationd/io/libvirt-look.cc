@@ -18,6 +18,8 @@ namespace {
 
 constexpr Milliseconds settle_step{200};
 constexpr Milliseconds reread_step{2000};
+/// What can't be read is as a rule just being ended by libvirt; a stop waits for it meanwhile, and the cluster's plans go on.
+constexpr Milliseconds unreadable_step{200};
 constexpr Milliseconds listing_limit{30000};
 
 DomainRegistry::Alive alive_of(const std::shared_ptr<Emulator>& emulator) {
@@ -235,7 +237,7 @@ void LibvirtHypervisor::apply(const DomainUuid& uuid, const Result<Reading>& res
 
 void LibvirtHypervisor::read_again_later() {
   if (std::exchange(reading_again_, true)) return;
-  reread_timer_.expires_after(reread_step);
+  reread_timer_.expires_after(unreadable_.empty() ? reread_step : unreadable_step);
   reread_timer_.async_wait([this, life = std::weak_ptr<int>(life_)](boost::system::error_code error) {
     if (error || !life.lock()) return;
     reading_again_ = false;
