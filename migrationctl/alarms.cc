@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // migrationctl alarms: what people must look at on this node; that somebody has seen it; that it is over.
 #include <pwd.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -15,6 +14,7 @@
 #include "migrationctl/commands.h"
 #include "migrationctl/daemon.h"
 #include "migrationctl/status-view.h"
+#include "migrationctl/terminal.h"
 
 namespace migrationctl {
 
@@ -33,11 +33,6 @@ struct Options {
 int complain(const std::string& why) {
   std::cerr << "migrationctl: " << harmless(why) << '\n';
   return failed;
-}
-
-std::size_t terminal_width() {
-  winsize size{};
-  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 /// Who types this: behind sudo the person and not root.

@@ -2,7 +2,6 @@
 // migrationctl evacuate: the domains of this node go elsewhere, through the cluster manager: standby, which is shown before what it
 // would do, and followed until nothing of them is here. Interrupted, it takes the standby back; what is on its way then, the cluster
 // ends or brings back. On the node itself only, because only its daemon sees the migrations that leave it.
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 #include "migrationctl/decision.h"
 #include "migrationctl/evacuation-view.h"
 #include "migrationctl/plan.h"
+#include "migrationctl/terminal.h"
 #include "migrationctl/words.h"
 #include "migrationd/io/scheduler-graph.h"
 
@@ -45,11 +45,6 @@ struct Options {
   bool keep = false;
   bool json = false;
 };
-
-std::size_t terminal_width() {
-  winsize size{};
-  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
-}
 
 class Departure {
  public:

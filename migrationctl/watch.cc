@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // migrationctl watch: the status, live. On a terminal the tables are drawn anew each second; elsewhere each change is
 // one line with its time. It goes on until it is interrupted, which is a success.
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -15,6 +14,7 @@
 #include "migrationctl/commands.h"
 #include "migrationctl/daemon.h"
 #include "migrationctl/status-view.h"
+#include "migrationctl/terminal.h"
 
 namespace migrationctl {
 
@@ -31,11 +31,6 @@ std::string time_now() {
   char text[16] = {};
   if (localtime_r(&now, &local)) std::strftime(text, sizeof text, "%H:%M:%S", &local);
   return text;
-}
-
-std::size_t terminal_width() {
-  winsize size{};
-  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 /// The state without the time that only passes.
