@@ -44,7 +44,8 @@ AlarmBook::Raised AlarmBook::raise(AlarmKind kind, const Subject& subject, const
     result.alarm = *known;
     return result;
   }
-  if (standing().size() >= standing_kept) {
+  const auto stand = std::count_if(all_.begin(), all_.end(), [](const Alarm& one) { return one.stands(); });
+  if (static_cast<std::size_t>(stand) >= standing_kept) {
     auto oldest = std::find_if(all_.begin(), all_.end(), [](const Alarm& one) { return one.stands() && one.severity == Severity::warning; });
     if (oldest == all_.end()) oldest = std::find_if(all_.begin(), all_.end(), [](const Alarm& one) { return one.stands(); });
     result.gave_way = end(*oldest, "more than " + std::to_string(standing_kept) + " alarms stand", now);
