@@ -15,7 +15,6 @@ namespace migrationd::io {
 namespace {
 
 constexpr Milliseconds tell_limit{5'000};
-constexpr std::size_t largest_configuration = 64 * 1024 * 1024;
 
 }  // namespace
 

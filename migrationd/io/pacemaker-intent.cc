@@ -18,7 +18,6 @@ namespace {
 
 /// The asker gives up after 8 s.
 constexpr Milliseconds staying_limit{5'000};
-constexpr std::size_t largest_configuration = 64 * 1024 * 1024;
 
 SchedulerQuestion about(const engine::StopQuestion& question, const PacemakerSettings& settings) {
   SchedulerQuestion asked;
@@ -83,19 +82,6 @@ Result<std::map<std::string, std::string>> parameters_in(const std::string& answ
   }
   return parameters;
 }
-
-/// Runs one of Pacemaker's programs and reads its answer.
-template <class T>
-void PacemakerCluster::ask(const ProcessOrder& order, std::function<Result<T>(const std::string&)> read, engine::Callback<Result<T>> done) {
-  run_process(loop_.get_executor(), order, [weak = std::weak_ptr<int>(life_), order, read, done](Result<ProcessEnd> end) {
-    if (!weak.lock()) return;
-    if (!end.ok()) return done(Error{end.error()});
-    if (end.value().exit_status != 0) return done(Error{describe(order, end.value())});
-    done(read(end.value().out));
-  });
-}
-
-template void PacemakerCluster::ask<bool>(const ProcessOrder&, std::function<Result<bool>(const std::string&)>, engine::Callback<Result<bool>>);
 
 void PacemakerCluster::parameters_of(const std::string& resource, engine::Callback<Result<std::map<std::string, std::string>>> done) {
   ask<std::map<std::string, std::string>>({{"crm_resource", "--resource", resource, "--query-xml"}, {}, staying_limit},

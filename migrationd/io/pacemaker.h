@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
@@ -95,6 +96,10 @@ class PacemakerCluster : public ClusterSource {
   void viewed(const CorosyncView& view);
 
  private:
+  /// Of an answer that has a whole configuration in it, or the state of all resources.
+  static constexpr std::size_t largest_configuration = 64 * 1024 * 1024;
+
+  /// Runs one of Pacemaker's programs and reads its answer.
   template <class T>
   void ask(const ProcessOrder& order, std::function<Result<T>(const std::string&)> read, engine::Callback<Result<T>> done);
   /// Says it when Corosync begins or ceases to answer.
@@ -133,5 +138,15 @@ class PacemakerCluster : public ClusterSource {
   boost::asio::steady_timer ticks_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
 };
+
+template <class T>
+void PacemakerCluster::ask(const ProcessOrder& order, std::function<Result<T>(const std::string&)> read, engine::Callback<Result<T>> done) {
+  run_process(loop_.get_executor(), order, [weak = std::weak_ptr<int>(life_), order, read, done](Result<ProcessEnd> end) {
+    if (!weak.lock()) return;
+    if (!end.ok()) return done(Error{end.error()});
+    if (end.value().exit_status != 0) return done(Error{describe(order, end.value())});
+    done(read(end.value().out));
+  });
+}
 
 }  // namespace migrationd::io
