@@ -66,6 +66,22 @@ void DomainRunner::held_elsewhere(const NodeName& node) {
   for (const AlarmKind kind : {AlarmKind::domain_gone, AlarmKind::lost_in_post_copy, AlarmKind::copy_dropped}) clear(kind, "it runs on " + node);
 }
 
+void Engine::say_link(const NodeName& node, bool up) {
+  world_.log.happened(up ? EventKind::link_up : EventKind::link_down, Subject::node(node), Log::Level::notice,
+                      "the link to " + node + (up ? " is up" : " is down"));
+  if (!up) return;
+  for (const AlarmKind kind : {AlarmKind::absent_without_proof, AlarmKind::fencing_failed})
+    world_.log.clear(kind, Subject::node(node), "it is linked again");
+}
+
+void Engine::say_whether_hypervisor_answers() {
+  const bool answers = hypervisor_usable_;
+  seconds_away_ = 0;
+  world_.log.happened(answers ? EventKind::hypervisor_back : EventKind::hypervisor_away, Subject::daemon(),
+                      answers ? Log::Level::notice : Log::Level::warning, answers ? "the hypervisor answers" : "the hypervisor does not answer");
+  if (answers) world_.log.clear(AlarmKind::hypervisor_away, Subject::daemon(), "it answers again");
+}
+
 void Engine::still_away() {
   if (++seconds_away_ == away_for_seconds)
     world_.log.raise(AlarmKind::hypervisor_away, Subject::daemon(),

@@ -130,11 +130,8 @@ void Engine::domain_changed(const DomainUuid& uuid) {
 
 void Engine::hypervisor_changed(bool usable) {
   hypervisor_usable_ = usable;
-  seconds_away_ = 0;
-  world_.log.happened(usable ? EventKind::hypervisor_back : EventKind::hypervisor_away, Subject::daemon(),
-                      usable ? Log::Level::notice : Log::Level::warning, usable ? "the hypervisor answers" : "the hypervisor does not answer");
+  say_whether_hypervisor_answers();
   if (!usable) return;
-  world_.log.clear(AlarmKind::hypervisor_away, Subject::daemon(), "it answers again");
   for (auto& [uuid, one] : runners_) {
     recovered_ ? notice_end(uuid) : notice_earlier_end(uuid);
     if (!recovered_) one->feed(event::Recovered{});
@@ -290,16 +287,13 @@ bool Engine::about_unreadable(const NodeName& from, const wire::PeerMessage& mes
 }
 
 void Engine::link_changed(const NodeName& node, bool up) {
-  world_.log.happened(up ? EventKind::link_up : EventKind::link_down, Subject::node(node), Log::Level::notice,
-                      "the link to " + node + (up ? " is up" : " is down"));
+  say_link(node, up);
   std::erase_if(held_by_, [&](const auto& entry) { return entry.second.node == node; });
   definitions_.link_changed(node, up);
   if (!up) {  // its last word was earlier, and it may have been fenced between
     link_lost_[node] = world_.clock.now();
     return;
   }
-  for (const AlarmKind kind : {AlarmKind::absent_without_proof, AlarmKind::fencing_failed})
-    world_.log.clear(kind, Subject::node(node), "it is linked again");
   check_assumptions(node);
   saw_at_work(node);  // a new life of it, if it had said farewell
   for (auto& [uuid, one] : runners_) {

@@ -7,6 +7,7 @@
 //   stops.cc     what a stop means, and whether an offer still stands
 //   failures.cc  what the cluster manager is told of a domain that ended here by itself
 //   absence.cc   what proves a silent node absent: farewell, fencing, or the administrator's word
+//   alarms.cc    what people must look at, and when that is over
 //   definitions.cc what the domain is defined by, here and at the other nodes; with definition-keeper.cc
 //   readiness.cc may a domain come or boot here: memory, hypervisor, cluster manager
 #pragma once
@@ -230,7 +231,13 @@ class Engine : private RunnerHost, private HypervisorListener, private PeerListe
   std::string no_room(const DomainUuid& uuid, std::uint64_t need_kib) const;
 
   void keep_utilization();
+
+  // alarms.cc
+  /// Says it, and which alarms it ends.
+  void say_link(const NodeName& node, bool up);
+  void say_whether_hypervisor_answers();
   void still_away();
+
   // definitions.cc
   void save_configs();
   bool use_kept(Order& order);
